@@ -1,0 +1,127 @@
+"""Published catalogs in time: which catalog, zone, month, plan and segment hold at an instant.
+
+Owns the order of publications. Pure: all time-zone offsets come with the publications.
+Months are ints yyyymm; days are days since 1970-01-01.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from functools import lru_cache
+
+from unitrate.catalog.compiled import Account, Catalog, Plan, Zone
+
+
+def civil_month(day: int) -> int:
+    """Month yyyymm of a day. Algorithm: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"."""
+    z = day + 719_468
+    era = z // 146_097
+    doe = z - era * 146_097
+    yoe = (doe - doe // 1460 + doe // 36_524 - doe // 146_096) // 365
+    doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
+    mp = (5 * doy + 2) // 153
+    month = mp + 3 if mp < 10 else mp - 9
+    return (yoe + era * 400 + (1 if month <= 2 else 0)) * 100 + month
+
+
+@lru_cache(maxsize=4096)
+def first_day(month: int) -> int:
+    """First day of a month yyyymm."""
+    year, m = divmod(month, 100)
+    year -= m <= 2
+    era = year // 400
+    yoe = year - era * 400
+    doy = (153 * (m - 3 if m > 2 else m + 9) + 2) // 5
+    return era * 146_097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719_468
+
+
+def next_month(month: int) -> int:
+    """The month after."""
+    return month + 1 if month % 100 < 12 else month + 89
+
+
+def month_days(month: int) -> range:
+    """Days of a month."""
+    return range(first_day(month), first_day(next_month(month)))
+
+
+class Timeline:
+    """The catalogs that stand in the log so far.
+
+    A publication only ever adds a later `effective`, so answers about days that end before it never change.
+    """
+
+    def __init__(self) -> None:
+        self.catalogs: list[Catalog] = []  # by effective_us
+        self._effective: list[int] = []
+        self._months: dict[str, dict[int, int]] = {}  # zone name -> local day -> month
+        self._plans: dict[tuple[str, int], tuple[Catalog, Plan | None]] = {}
+        self._zones: dict[str, Zone] = {}
+
+    def add(self, catalog: Catalog) -> None:
+        """Add a published catalog; answers for its days change from here on."""
+        insort(self._effective, catalog.effective_us)
+        self.catalogs.insert(self._effective.index(catalog.effective_us), catalog)
+        self._plans.clear()
+        self._zones.clear()
+
+    def catalog_at(self, instant_us: int) -> Catalog:
+        """The last catalog effective at the instant; before the first, the first."""
+        return self.catalogs[max(bisect_right(self._effective, instant_us) - 1, 0)]
+
+    def interval(self, instant_us: int) -> tuple[Catalog, int, int]:
+        """The catalog in force and the half-open span of instants for which that holds."""
+        i = max(bisect_right(self._effective, instant_us) - 1, 0)
+        start = self._effective[i] if i else -(2**62)
+        end = self._effective[i + 1] if i + 1 < len(self._effective) else 2**62
+        return self.catalogs[i], start, end
+
+    def zone(self, account: str) -> Zone:
+        """Zone of an account: of the earliest catalog that names it, else the first catalog's."""
+        zone = self._zones.get(account)
+        if zone is None:
+            named = (c.accounts[account].zone for c in self.catalogs if account in c.accounts)
+            zone = self._zones[account] = next(named, self.catalogs[0].zone)
+        return zone
+
+    def month(self, account: str, instant_us: int) -> int:
+        """Billing month of an instant in the account's zone."""
+        zone = self.zone(account)
+        day = zone.local_day(instant_us)
+        months = self._months.setdefault(zone.name, {})
+        month = months.get(day)
+        if month is None:
+            month = months[day] = civil_month(day)
+        return month
+
+    def plan_on(self, account: str, day: int) -> tuple[Catalog, Plan | None]:
+        """Catalog and plan of a local day: those in force at its last instant in the account's zone."""
+        found = self._plans.get((account, day))
+        if found is None:
+            catalog = self.catalog_at(self.zone(account).day_start_us(day + 1) - 1)
+            found = self._plans[account, day] = (catalog, subscribed(catalog, account, day))
+        return found
+
+    def plan_at(self, account: str, instant_us: int) -> tuple[Catalog, Plan | None]:
+        """Catalog and plan of the local day that an instant falls on."""
+        return self.plan_on(account, self.zone(account).local_day(instant_us))
+
+    def segment_days(self, account: str, month: int, plan: str, version: int) -> int:
+        """Days of the month on which the account has this plan version."""
+        days = (self.plan_on(account, day)[1] for day in month_days(month))
+        return sum(1 for p in days if p is not None and p.name == plan and p.version == version)
+
+    def account(self, account: str, catalog: Catalog) -> Account | None:
+        """The account as a catalog has it, or None."""
+        return catalog.accounts.get(account)
+
+
+def subscribed(catalog: Catalog, account: str, day: int) -> Plan | None:
+    """Plan that a catalog gives the account on a local day, or None."""
+    entry = catalog.accounts.get(account)
+    if entry is None:
+        return None
+    for s in entry.subscriptions:
+        if s.from_day <= day and (s.to_day is None or day <= s.to_day):
+            return catalog.plans[s.plan]
+    return None
