@@ -6,6 +6,7 @@ nothing heavy before it knows the command, so that `unitrate --help` answers at 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _complain("interrupted; the same command, run again, goes on where this one stopped", INTERRUPTED)
+        return _complain(
+            "interrupted; the same command, run again, goes on where this one stopped", INTERRUPTED
+        )
     except BrokenPipeError:
         _forget_stdout()
         return DONE
@@ -68,6 +71,6 @@ def _forget_stdout() -> None:
     try:
         os.dup2(devnull, sys.stdout.fileno())
     except (OSError, ValueError):  # stdout is no file, as under a test
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the process
+        sys.stdout = io.StringIO()
     finally:
         os.close(devnull)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from unitrate.errors import InputError
 
@@ -40,13 +40,18 @@ def brokers(parser: argparse.ArgumentParser) -> None:
 def output_format(parser: argparse.ArgumentParser) -> None:
     """`--format` for commands that print rows."""
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="table for people (default), json and csv for programs"
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="table for people (default), json and csv for programs",
     )
 
 
 def period(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """`--period 2025-11`, kept as the integer 202511."""
-    parser.add_argument("--period", metavar="YYYY-MM", type=month, required=required, help="billing month, as 2025-11")
+    parser.add_argument(
+        "--period", metavar="YYYY-MM", type=month, required=required, help="billing month, as 2025-11"
+    )
 
 
 def account(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +89,7 @@ def instant_us(text: str) -> int:
         raise argparse.ArgumentTypeError(f'"{text}" is no time; write it as 2025-12-01T00:00:00Z') from None
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f'"{text}" has no zone; write it as {text}Z for UTC')
-    since = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 

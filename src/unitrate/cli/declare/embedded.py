@@ -18,11 +18,16 @@ def _check(parser: argparse.ArgumentParser) -> None:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--catalog", action="append", metavar="CATALOG", help="YAML file or folder; needed the first time, then on change"
+        "--catalog",
+        action="append",
+        metavar="CATALOG",
+        help="YAML file or folder; needed the first time, then on change",
     )
     options.store(parser)
     options.output_format(parser)
-    parser.add_argument("events", nargs="*", metavar="EVENTS", help=".jsonl or .jsonl.gz files, folders, or - for stdin")
+    parser.add_argument(
+        "events", nargs="*", metavar="EVENTS", help=".jsonl or .jsonl.gz files, folders, or - for stdin"
+    )
 
 
 def _tick(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +48,7 @@ COMMANDS = (
     Command(
         "demo",
         "the whole story on real agent runs: events, units, lines, margin, invoices",
-        "Rates 311 real coding-agent runs (12,504 model calls) into a folder and shows what they cost, what they\n"
+        "Rates real coding-agent runs with real bills into a folder and shows what they cost, what they\n"
         "earned, and what to ask next. A second run goes on with the same folder.",
         "unitrate demo\nunitrate demo --store /tmp/demo",
         _demo,

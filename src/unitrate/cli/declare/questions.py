@@ -8,16 +8,21 @@ from unitrate.cli import options
 from unitrate.cli.registry import Command
 
 REPORT_COLUMNS = (
-    "account, workspace, workflow, meter, size, disposition, reason, provider, model, operation, day, tag:NAME"
+    "account, workspace, workflow, meter, size, disposition, reason,\n"
+    "provider, model, operation, day, tag:NAME"
 )
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=("usage", "margin"), help="usage: what was done; margin: what it left over")
+    parser.add_argument(
+        "kind", choices=("usage", "margin"), help="usage: what was done; margin: what it left over"
+    )
     options.store(parser)
     options.period(parser, required=True)
     options.account(parser)
-    parser.add_argument("--by", metavar="COLUMN,…", type=options.columns, help=REPORT_COLUMNS)
+    parser.add_argument(
+        "--by", metavar="COLUMN,…", type=options.columns, help=REPORT_COLUMNS.replace("\n", " ")
+    )
     options.output_format(parser)
 
 
@@ -32,7 +37,9 @@ def _units(parser: argparse.ArgumentParser) -> None:
     options.store(parser)
     options.account(parser)
     options.period(parser, required=False)
-    parser.add_argument("--disposition", choices=("billable", "not_billed", "held"), help="units of that fate only")
+    parser.add_argument(
+        "--disposition", choices=("billable", "not_billed", "held"), help="units of that fate only"
+    )
     options.output_format(parser)
 
 
@@ -40,11 +47,15 @@ def _explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", help="a unit id, a unit's key, a line id or an invoice id")
     options.store(parser)
     parser.add_argument("--all", action="store_true", help="every request and unit, not the first few")
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="table for people (default)")
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="table for people (default)"
+    )
 
 
 def _rejected(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=("retry",), help="take them again, after what was wrong is fixed")
+    parser.add_argument(
+        "action", nargs="?", choices=("retry",), help="take them again, after what was wrong is fixed"
+    )
     options.store(parser)
     options.brokers(parser)
     parser.add_argument("--reason", metavar="R", help="those with this reason code only")
@@ -62,7 +73,8 @@ COMMANDS = (
     Command(
         "report",
         "usage or margin of a month, by account, workflow, model, day, tag …",
-        "Units, requests, revenue, cost and margin of a month. Cost is that of every charged request, billed or not.\n"
+        "Units, requests, revenue, cost and margin of a month.\n"
+        "Cost is that of every charged request, billed or not.\n"
         f"Columns for --by: {REPORT_COLUMNS}.",
         "unitrate report margin --store ./books --period 2025-11 --by account,reason",
         _report,
@@ -87,8 +99,8 @@ COMMANDS = (
     Command(
         "explain",
         "why a unit, a line or an invoice is what it is, down to the requests",
-        "Explains a unit, a rated line or an invoice: the rule that decided, the price and its arithmetic, the cost\n"
-        "by usage class, the requests.",
+        "Explains a unit, a rated line or an invoice: the rule that decided, the price and its\n"
+        "arithmetic, the cost by usage class, the requests.",
         "unitrate explain --store ./books sympy__sympy-13091",
         _explain,
         "unitrate.cli.questions:explain",
@@ -96,8 +108,9 @@ COMMANDS = (
     Command(
         "rejected",
         "events that could not be read, each with its reason; retry takes them again",
-        "Lists rejected events, or (retry) appends their bytes to the log again after what was wrong is fixed.",
-        "unitrate rejected --store ./books --reason in_future\nunitrate rejected retry --store ./books --dry-run",
+        "Lists rejected events; with retry, appends their bytes to the log again, once the cause is fixed.",
+        "unitrate rejected --store ./books --reason in_future\n"
+        "unitrate rejected retry --store ./books --dry-run",
         _rejected,
         "unitrate.cli.questions:rejected",
     ),

@@ -1,0 +1,251 @@
+"""What a customer owes for a month: the lines of one invoice, and the one rounding of money.
+
+Owns the order of steps, and why: a charge's usage is summed exactly and rounded once (I1 holds to the last
+digit up to here); its minimum tops up the *rounded* usage, so that the customer's own arithmetic agrees;
+the plan's minimum then looks at all usage charges together; fees stand beside, they fill no minimum.
+Pure: no store, no clock. It must never round anything but the amount of a line.
+
+Units: `_pico` 10⁻¹² of a currency unit or of a quantity, `_minor` the currency's minor unit (cents).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from unitrate.catalog.compiled import Catalog, Charge, Plan
+from unitrate.figures import minor_text, month_text, pico, plain
+from unitrate.pricing import half_up, prorated_pico, to_pico
+from unitrate.timeline import Timeline, civil_month, month_days
+
+LineKind = Literal["usage", "fee", "minimum", "top_up", "credit", "adjustment", "tax"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePart:
+    """Rated lines of a month, summed: one price of one charge of one plan version."""
+
+    plan: str
+    plan_version: int
+    charge: str
+    meter: str
+    price_value: str
+    quantity_pico: int
+    included_pico: int
+    amount_pico: int
+    catalog: str  # the last that priced them
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """One line. Fees and minimums have no quantity; `parts` are a usage line's prices."""
+
+    kind: LineKind
+    name: str
+    amount_minor: int
+    catalog: str
+    meter: str | None = None
+    quantity_pico: int | None = None
+    included_pico: int | None = None
+    late_from: int | None = None  # yyyymm, adjustments only
+    parts: tuple[UsagePart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """One account's month. Credits take part in no draft line yet: they come with the close of a month."""
+
+    account: str
+    period: int  # yyyymm
+    currency: str
+    minor_digits: int
+    lines: tuple[InvoiceLine, ...]
+    status: Literal["draft", "final"] = "draft"
+
+    @property
+    def invoice_id(self) -> str:
+        return derived_invoice_id(self.account, self.period)
+
+    @property
+    def credits_minor(self) -> int:
+        return -sum(line.amount_minor for line in self.lines if line.kind == "credit")
+
+    @property
+    def subtotal_minor(self) -> int:
+        return sum(line.amount_minor for line in self.lines if line.kind not in ("credit", "tax"))
+
+    @property
+    def total_minor(self) -> int:
+        return sum(line.amount_minor for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The days of a month on which one plan version is in force (they need not be adjacent)."""
+
+    plan: Plan
+    catalog: str  # in force on its last day
+    days: int
+    of_days: int
+
+
+def derived_invoice_id(account: str, period: int) -> str:
+    """The id of an account's invoice of a month: derived, so a draft and its final one share it."""
+    return f"inv-{period}-{hashlib.sha256(account.encode()).hexdigest()[:16]}"
+
+
+def segments(timeline: Timeline, account: str, period: int) -> list[Segment]:
+    """The account's plans of a month, in the order in which they begin."""
+    days = month_days(period)
+    found: dict[tuple[str, int], tuple[Plan, Catalog, int]] = {}
+    for day in days:
+        catalog, plan = timeline.plan_on(account, day)
+        if plan is not None:
+            key = (plan.name, plan.version)
+            count = found[key][2] if key in found else 0
+            found[key] = (plan, catalog, count + 1)
+    return [Segment(plan, catalog.id, count, len(days)) for plan, catalog, count in found.values()]
+
+
+def first_month(timeline: Timeline, account: str, plan_name: str) -> int | None:
+    """The month in which the account first has a plan of that name, whatever its version; or None."""
+    zone = timeline.zone(account)
+    begins = {zone.local_day(catalog.effective_us) for catalog in timeline.catalogs}
+    for catalog in timeline.catalogs:
+        entry = catalog.accounts.get(account)
+        begins |= {subscription.from_day for subscription in entry.subscriptions} if entry else set()
+    for day in sorted(begins):  # a plan begins on no other day than these
+        plan = timeline.plan_on(account, day)[1]
+        if plan is not None and plan.name == plan_name:
+            return civil_month(day)
+    return None
+
+
+def draft(timeline: Timeline, account: str, period: int, usage: Iterable[UsagePart]) -> Invoice:
+    """The invoice of an account's month from its rated lines and its plans."""
+    catalog = timeline.catalogs[-1]
+    by_plan: dict[tuple[str, int], list[UsagePart]] = {}
+    for part in usage:
+        by_plan.setdefault((part.plan, part.plan_version), []).append(part)
+    held = segments(timeline, account, period)
+    lines: list[InvoiceLine] = []
+    for segment in held:
+        parts = by_plan.pop((segment.plan.name, segment.plan.version), [])
+        lines += _segment_lines(segment, parts, catalog.minor_digits)
+    for parts in by_plan.values():  # rated under a plan that a later catalog took away from the month
+        lines += [line for line in _usage_lines(parts, (), catalog.minor_digits).values() if line is not None]
+    lines += _fee_lines(timeline, account, period, held, catalog.minor_digits)
+    return Invoice(account, period, catalog.currency, catalog.minor_digits, tuple(lines))
+
+
+def _segment_lines(segment: Segment, parts: list[UsagePart], digits: int) -> list[InvoiceLine]:
+    """Usage by charge, each followed by its minimum, then the plan's."""
+    charges = segment.plan.charges
+    usage = _usage_lines(parts, charges, digits)
+    by_name: Mapping[str, Charge] = {charge.name: charge for charge in charges}
+    lines: list[InvoiceLine] = []
+    for name, line in usage.items():
+        lines += [line] if line is not None else []
+        charge = by_name.get(name)
+        if charge is not None and charge.minimum:
+            used = line.amount_minor if line is not None else 0
+            lines += _minimum(segment, charge.minimum, used, name, charge.meter, digits)
+    used = sum(line.amount_minor for line in lines)
+    return lines + _minimum(segment, segment.plan.minimum, used, segment.plan.name, None, digits)
+
+
+def _usage_lines(
+    parts: list[UsagePart], charges: tuple[Charge, ...], digits: int
+) -> dict[str, InvoiceLine | None]:
+    """One line a charge, in the catalog's order; None for a charge without usage."""
+    by_charge: dict[str, list[UsagePart]] = {charge.name: [] for charge in charges}
+    for part in parts:
+        if part.quantity_pico or part.amount_pico:
+            by_charge.setdefault(part.charge, []).append(part)
+    lines: dict[str, InvoiceLine | None] = {}
+    for name, used in by_charge.items():
+        lines[name] = None
+        if used:
+            lines[name] = InvoiceLine(
+                kind="usage",
+                name=name,
+                meter=used[0].meter,
+                quantity_pico=sum(part.quantity_pico for part in used),
+                included_pico=sum(part.included_pico for part in used),
+                amount_minor=minor(sum(part.amount_pico for part in used), digits),
+                catalog=used[-1].catalog,
+                parts=tuple(used),
+            )
+    return lines
+
+
+def _minimum(
+    segment: Segment, amount: Decimal, used_minor: int, name: str, meter: str | None, digits: int
+) -> list[InvoiceLine]:
+    """What is missing to a minimum of these days; nothing where usage reaches it."""
+    due_pico = prorated_pico(amount, segment.days, segment.of_days)
+    missing = minor(due_pico - used_minor * 10 ** (12 - digits), digits)
+    if missing <= 0:
+        return []
+    return [InvoiceLine("minimum", name, missing, segment.catalog, meter=meter)]
+
+
+def _fee_lines(
+    timeline: Timeline, account: str, period: int, held: list[Segment], digits: int
+) -> list[InvoiceLine]:
+    """Fees of the month's plans. What is not prorated is due once a plan name, not once a version."""
+    lines: list[InvoiceLine] = []
+    whole: set[tuple[str, str]] = set()
+    for segment in held:
+        for fee in segment.plan.fees:
+            if fee.monthly and fee.prorate:
+                amount_pico = prorated_pico(fee.amount, segment.days, segment.of_days)
+            else:
+                once = segment.plan.name, fee.name
+                due = fee.monthly or first_month(timeline, account, segment.plan.name) == period
+                if not due or once in whole:
+                    continue
+                whole.add(once)
+                amount_pico = to_pico(fee.amount)
+            lines.append(InvoiceLine("fee", fee.name, minor(amount_pico, digits), segment.catalog))
+    return lines
+
+
+def minor(amount_pico: int, digits: int) -> int:
+    """Money in the currency's minor units, half up."""
+    return half_up(amount_pico, 10 ** (12 - digits))
+
+
+def document(invoice: Invoice) -> dict[str, Any]:
+    """The invoice as the contract's JSON has it."""
+    digits = invoice.minor_digits
+    return {
+        "invoice_id": invoice.invoice_id,
+        "account": invoice.account,
+        "period": month_text(invoice.period),
+        "currency": invoice.currency,
+        "status": invoice.status,
+        "lines": [
+            {
+                "kind": line.kind,
+                "name": line.name,
+                "meter": line.meter,
+                "quantity": _quantity(line.quantity_pico),
+                "included": _quantity(line.included_pico),
+                "amount": minor_text(line.amount_minor, digits),
+                "catalog": line.catalog,
+                "late_from": None if line.late_from is None else month_text(line.late_from),
+            }
+            for line in invoice.lines
+        ],
+        "subtotal": minor_text(invoice.subtotal_minor, digits),
+        "credits": minor_text(invoice.credits_minor, digits),
+        "total": minor_text(invoice.total_minor, digits),
+    }
+
+
+def _quantity(value_pico: int | None) -> str | None:
+    return None if value_pico is None else plain(pico(value_pico))
