@@ -4,7 +4,8 @@
     ├── InputError           what the caller gave is wrong: names the place and the fix
     │   └── CatalogError     a catalog with problems (all of them, see `problems`)
     ├── StoreError           the store cannot be used as asked
-    │   └── StoreBusy        another process holds it
+    │   ├── StoreBusy        another process holds it
+    │   └── StoreUnavailable it does not answer; what was asked may have been done
     ├── LogError             the log is not the one that the store was made from
     └── InvariantError       a bug of ours: money would be wrong; processing stops
 
@@ -36,6 +37,10 @@ class StoreError(UnitrateError):
 
 class StoreBusy(StoreError):
     """Another process holds the store."""
+
+
+class StoreUnavailable(StoreError):
+    """No connection, or no answer: the statement may have been done, so doing it again must be harmless."""
 
 
 class LogError(UnitrateError):

@@ -1,0 +1,231 @@
+"""The checkpoint, and what recovery reads: the store's half of the protocol.
+
+Owns the order rows → state → marker → collection, and the reading of one consistent checkpoint. A marker is
+written only after every row and fact that it vouches for was acknowledged. Must never delete anything but
+generations older than the previous one, and never read a fact or an identity past the marker.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unitrate import rows
+from unitrate.errors import StoreError
+from unitrate.state import entity_hash
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from unitrate.store.client import Store
+
+IDENTITY_CHUNK = 500_000
+_LOAD_TRIES = 5
+Identities = tuple[list[str], list[str], list[str], list[int]]
+
+
+def write(store: Store, checkpoint: rows.Checkpoint) -> None:
+    """Write one checkpoint. Again with the same value changes nothing, however far it got before."""
+    write_rows(store, checkpoint)  # 1
+    write_state(store, checkpoint)  # 2
+    write_marker(store, checkpoint)  # 3: everything above is durable
+    collect(store, checkpoint)  # 4: the marker is durable
+
+
+def write_rows(store: Store, checkpoint: rows.Checkpoint) -> None:
+    """Insert the ledgers' rows; returns when all are durable."""
+    from unitrate.store import columns
+
+    output = checkpoint.output
+    if output.events.count:
+        store.insert("events", columns.from_events(output.events, checkpoint.partition))
+    for name, kinds, tuples in (
+        ("units", rows.UNITS, output.units),
+        ("lines", rows.LINES, output.lines),
+        ("cost_lines", rows.COST_LINES, output.cost_lines),
+        ("rejected_events", rows.REJECTED, output.rejected),
+        ("duplicates", rows.DUPLICATES, output.duplicates),
+    ):
+        if tuples:
+            store.insert(name, columns.from_rows(kinds, tuples))
+
+
+def write_state(store: Store, checkpoint: rows.Checkpoint) -> None:
+    """Insert the facts: those touched, or all when a generation starts."""
+    from unitrate.store import columns
+
+    if checkpoint.state:
+        store.insert(
+            "state", columns.from_state(checkpoint.state, checkpoint.partition, checkpoint.generation)
+        )
+
+
+def write_marker(store: Store, checkpoint: rows.Checkpoint) -> None:
+    """Insert the marker, the only truth about how far the store is."""
+    import pyarrow as pa
+
+    marker = {
+        "partition": pa.array([checkpoint.partition], pa.uint32()),
+        "generation": pa.array([checkpoint.generation], pa.int64()),
+        "last_offset": pa.array([checkpoint.last_offset], pa.int64()),
+        "meta": pa.array([_json(checkpoint.meta)]),
+        "digests": pa.array([_json(checkpoint.digests)]),
+    }
+    store.insert("checkpoints", pa.table(marker))
+
+
+def collect(store: Store, checkpoint: rows.Checkpoint) -> None:
+    """Drop state of generations older than the previous one of this partition."""
+    found = store.query(
+        "SELECT DISTINCT generation FROM state "
+        "WHERE partition = {partition:UInt32} AND generation < {own:Int64} ORDER BY generation DESC",
+        {"partition": checkpoint.partition, "own": checkpoint.generation},
+    )
+    for (generation,) in found.rows[1:]:
+        store.command(
+            f"ALTER TABLE `{store.database}`.state DROP PARTITION ({checkpoint.partition:d}, {generation:d})"
+        )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A checkpoint's marker as it was read."""
+
+    partition: int
+    generation: int
+    last_offset: int
+    meta: dict[str, Any]
+    digests: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """One consistent checkpoint: the marker, and the live entities at it."""
+
+    marker: Marker
+    state: list[rows.StateRow]
+
+
+def read_marker(store: Store, partition: int) -> Marker | None:
+    """The marker with the highest offset, None before the first checkpoint."""
+    found = store.query(
+        "SELECT generation, last_offset, meta, digests FROM checkpoints WHERE partition = {partition:UInt32} "
+        "ORDER BY last_offset DESC LIMIT 1",
+        {"partition": partition},
+    )
+    if not found.rows:
+        return None
+    generation, last_offset, meta, digests = found.rows[0]
+    return Marker(partition, generation, last_offset, json.loads(meta), json.loads(digests))
+
+
+def recover(store: Store, partition: int) -> Recovered | None:
+    """Marker and state, checked against the marker's digest.
+
+    A difference means that a neighbour collected between the two reads, or that a replica lags: read again.
+    """
+    pause_s = 0.1
+    marker = read_marker(store, partition)
+    for _ in range(_LOAD_TRIES):
+        if marker is None:
+            return None
+        state = read_state(store, marker)
+        if all(marker.digests[name] == value for name, value in digest(state).items()):
+            return Recovered(marker, state)
+        time.sleep(pause_s)
+        pause_s *= 2
+        marker = read_marker(store, partition)
+    raise StoreError(
+        f"the state of partition {partition} in {store.label} does not match its last checkpoint: restore the store from a backup, or rebuild it from the log"
+    )
+
+
+def read_state(store: Store, marker: Marker) -> list[rows.StateRow]:
+    """The live entities after the marker's offset, newest fact each, ended ones left out."""
+    table = store.query_arrow(
+        "SELECT kind, entity, version, body FROM ("
+        " SELECT kind, entity, version, body FROM state"
+        " WHERE partition = {partition:UInt32} AND generation = {generation:Int64}"
+        " AND version <= {last:Int64}"
+        " ORDER BY kind, entity, version DESC LIMIT 1 BY kind, entity"
+        ") WHERE body != ''",
+        {"partition": marker.partition, "generation": marker.generation, "last": marker.last_offset},
+    )
+    kinds = [kind.decode() for kind in table.column("kind").to_pylist()]
+    columns = (table.column(name).to_pylist() for name in ("entity", "version", "body"))
+    return [rows.StateRow(*row) for row in zip(kinds, *columns, strict=True)]
+
+
+def digest(state: list[rows.StateRow]) -> dict[str, int]:
+    """Count and sum of hashes of live entities, as the engine keeps them."""
+    return {"entities": len(state), "sum": sum(entity_hash(*row) for row in state) % (1 << 64)}
+
+
+def read_identities(store: Store, marker: Marker, since_us: int) -> Iterator[Identities]:
+    """Identities (accounts, sources, ids, times in µs) of events accepted up to the marker, in chunks.
+
+    `since_us`: events of earlier times are outside every account's dedupe horizon.
+    """
+    months = store.query(
+        "SELECT DISTINCT toYYYYMM(time) AS month FROM events WHERE partition = {partition:UInt32} "
+        "AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') ORDER BY month",
+        {"partition": marker.partition, "since": since_us},
+    )
+    for (month,) in months.rows:
+        yield from _identities_of_month(store, marker, since_us, month)
+
+
+def _identities_of_month(store: Store, marker: Marker, since_us: int, month: int) -> Iterator[Identities]:
+    """By offset in steps, so that memory stays flat; rows written twice are harmless, the set is the same."""
+    where = (
+        "FROM events WHERE partition = {partition:UInt32} AND toYYYYMM(time) = {month:UInt32} "
+        "AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') AND offset <= {last:Int64}"
+    )
+    parameters = {
+        "partition": marker.partition,
+        "month": month,
+        "since": since_us,
+        "last": marker.last_offset,
+    }
+    ((low, high, count),) = store.query(f"SELECT min(offset), max(offset), count() {where}", parameters).rows
+    if not count:
+        return
+    step = max((high - low + 1) * IDENTITY_CHUNK // count, 1)
+    for start in range(low, high + 1, step):
+        table = store.query_arrow(
+            "SELECT account, source, id, toUnixTimestamp64Micro(time) AS time_us "
+            f"{where} AND offset >= {{start:Int64}} AND offset < {{end:Int64}} ORDER BY offset",
+            parameters | {"start": start, "end": start + step},
+        )
+        if table.num_rows:
+            accounts, sources, ids = (_texts(table.column(name)) for name in ("account", "source", "id"))
+            yield accounts, sources, ids, table.column("time_us").to_pylist()
+
+
+def read_finals(store: Store, marker: Marker) -> Iterator[tuple[str, str, str, int, str]]:
+    """Final units up to the marker: account, meter, key, ended in µs, runs (JSON).
+
+    Without FINAL: what was final at the marker is so, whatever a dead process wrote past the marker.
+    """
+    found = store.query_arrow(
+        "SELECT account, meter, key, toUnixTimestamp64Micro(assumeNotNull(ended)) AS ended_us, runs "
+        "FROM units WHERE partition = {partition:UInt32} AND state = 'final' AND version <= {last:Int64} "
+        "ORDER BY ended_us, account, meter, key, version LIMIT 1 BY account, unit_id",
+        {"partition": marker.partition, "last": marker.last_offset},
+    )
+    texts = [_texts(found.column(name)) for name in ("account", "meter", "key", "runs")]
+    yield from zip(*texts[:3], found.column("ended_us").to_pylist(), texts[3], strict=True)
+
+
+def _texts(column: pa.ChunkedArray) -> list[str]:
+    import pyarrow as pa
+
+    values: list[str] = column.cast(pa.string()).to_pylist()
+    return values
