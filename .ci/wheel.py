@@ -25,7 +25,9 @@ EXPECTED = (
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
     """Standard output of a command that must succeed; no module of the checkout is on its path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=environment, text=True, capture_output=True)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, text=True, capture_output=True
+    )
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -114,7 +114,9 @@ def events(folder: Path = FOLDER) -> list[Event]:
 
 def to_bytes(converted: list[Event]) -> bytes:
     """JSON lines, compact, UTF-8."""
-    return b"".join(json.dumps(e, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for e in converted)
+    return b"".join(
+        json.dumps(e, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for e in converted
+    )
 
 
 def main() -> None:
