@@ -42,7 +42,8 @@ def test_event_columns_arrive_with_their_values(store: Store) -> None:
     store.write_checkpoint(a_checkpoint(output=rows.Output(events(event, an_event("e2", offset=2)))))
     (row,) = store.query(
         "SELECT partition, offset, account, id, model, background, input_tokens, "
-        "cost, cost_computed, cost_billed, toUnixTimestamp64Micro(time), unit_id, completion FROM events WHERE id = 'e1'"
+        "cost, cost_computed, cost_billed, toUnixTimestamp64Micro(time), unit_id, completion "
+        "FROM events WHERE id = 'e1'"
     ).rows
     assert row[:7] == (0, 1, "acme", "e1", "gemini", True, 7012)
     assert row[7:10] == (Decimal("0.004596"), None, Decimal("-0.000000000001"))

@@ -143,7 +143,8 @@ def recover(store: Store, partition: int) -> Recovered | None:
         pause_s *= 2
         marker = read_marker(store, partition)
     raise StoreError(
-        f"the state of partition {partition} in {store.label} does not match its last checkpoint: restore the store from a backup, or rebuild it from the log"
+        f"the state of partition {partition} in {store.label} does not match its last checkpoint: "
+        "restore the store from a backup, or rebuild it from the log"
     )
 
 

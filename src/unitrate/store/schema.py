@@ -144,7 +144,7 @@ PROTOCOL_TABLES = (
         "ReplacingMergeTree",
         ("partition", "generation", "kind", "entity", "version"),
         "(`partition`, `generation`)",
-        "The engine's state as facts: entity e after offset v. Never overwritten; old generations are dropped",
+        "The engine's state as facts: entity e after offset v. Never overwritten; old generations go",
     ),
     Table(
         "checkpoints",
@@ -159,9 +159,7 @@ PROTOCOL_TABLES = (
         ("partition", "generation"),
         "",
         "Markers: the one with the highest last_offset of a partition is where it goes on",
-        extra=(
-            "`written_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'machine time of the checkpoint'",
-        ),
+        extra="`written_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'machine time of the checkpoint'",
     ),
     Table(
         "catalogs",
