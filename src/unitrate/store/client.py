@@ -72,10 +72,19 @@ class Store:
         """True for an embedded store."""
         return isinstance(self.address, FolderAddress)
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
-        """Run a SELECT. Parameters bind by name: `WHERE account = {account:String}`."""
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, read_only: bool = False
+    ) -> Result:
+        """Run a SELECT. Parameters bind by name: `WHERE account = {account:String}`.
+
+        `read_only` is for statements that a person wrote: the engine then refuses to write. The connection
+        may stay read-only afterwards, so use one of its own (`writer()`).
+        """
+        settings = {"readonly": 2} if read_only else None
         with self._errors():
-            answer = self._client.query(sql, parameters=dict(parameters or {}), query_formats=_FORMATS)
+            answer = self._client.query(
+                sql, parameters=dict(parameters or {}), query_formats=_FORMATS, settings=settings
+            )
         rows = answer.result_rows
         if any("FixedString" in kind.name for kind in answer.column_types):
             rows = [tuple(v.rstrip("\0") if isinstance(v, str) else v for v in row) for row in rows]
