@@ -17,11 +17,11 @@ UTC = Zone("UTC", (-(2**62),), (0,))
 NOVEMBER = first_day(202511)  # 30 days
 
 
-def a_charge(name: str = "Runs", minimum: str = "0", meter: str = "runs") -> Charge:
+def a_charge(name: str = "Runs", minimum: str = "0", included: str = "0") -> Charge:
     price = Price("unit", rate=Decimal("0.10"))
     return Charge(
-        name=name, meter=meter, of=None, included=Decimal(0), by=(), prices={(): price}, per=Decimal(1),
-        round="none", minimum=Decimal(minimum), maximum=None, stop_on_maximum=False, rules=(),
+        name=name, meter="runs", of=None, included=Decimal(included), by=(), prices={(): price},
+        per=Decimal(1), round="none", minimum=Decimal(minimum), maximum=None, stop_on_maximum=False, rules=(),
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def used(
     amount: str, *, charge: str = "Runs", value: str = "", version: int = 1, quantity: int = 1
 ) -> UsagePart:
     pico = int(Decimal(amount).scaleb(12))
-    return UsagePart("growth", version, charge, "runs", value, quantity * 10**12, 0, pico, "2025-11")
+    return UsagePart("growth", version, charge, "runs", value, quantity * 10**12, pico, "2025-11")
 
 
 def lines(invoice: Invoice) -> list[tuple[str, str, str]]:
@@ -87,8 +87,8 @@ def test_an_account_with_a_plan_and_nothing_to_pay_has_a_total_of_zero() -> None
 
 def test_a_usage_line_says_what_was_used_what_was_included_and_which_catalog_priced_it() -> None:
     """The keys of a line are those of the contract, in its order."""
-    part = replace(used("3.6", quantity=10), included_pico=4 * 10**12)
-    invoice = document(draft(a_timeline(a_catalog(a_plan(a_charge()))), "acme", 202511, [part]))
+    timeline = a_timeline(a_catalog(a_plan(a_charge(included="4"))))
+    invoice = document(draft(timeline, "acme", 202511, [used("3.6", quantity=10)]))
     assert invoice["lines"] == [
         {
             "kind": "usage",
@@ -232,3 +232,16 @@ def test_a_month_before_the_plan_has_no_fees() -> None:
     """Nothing is due in October."""
     fees = (Fee("Platform", Decimal(499), True, True),)
     assert lines(draft(a_timeline(a_catalog(a_plan(fees=fees))), "acme", 202510, [])) == []
+
+
+def test_included_usage_of_a_part_month_is_rounded_up_to_a_whole_unit() -> None:
+    """100 × 20 / 30 days = 66.7: 67 of the 80 are included."""
+    timeline = a_timeline(a_catalog(a_plan(a_charge(included="100")), [(NOVEMBER + 10, None)]))
+    line = draft(timeline, "acme", 202511, [used("1.30", quantity=80)]).lines[0]
+    assert line.included_pico == 67 * 10**12
+
+
+def test_included_is_what_was_used_of_it() -> None:
+    """3 units of 100 included: the line says 3."""
+    timeline = a_timeline(a_catalog(a_plan(a_charge(included="100"))))
+    assert draft(timeline, "acme", 202511, [used("0", quantity=3)]).lines[0].included_pico == 3 * 10**12

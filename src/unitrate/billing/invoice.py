@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from unitrate.catalog.compiled import Catalog, Charge, Plan
 from unitrate.figures import minor_text, month_text, pico, plain
-from unitrate.pricing import half_up, prorated_pico, to_pico
+from unitrate.pricing import PICO, half_up, prorated_pico, to_pico
 from unitrate.timeline import Timeline, civil_month, month_days
 
 LineKind = Literal["usage", "fee", "minimum", "top_up", "credit", "adjustment", "tax"]
@@ -34,7 +34,6 @@ class UsagePart:
     meter: str
     price_value: str
     quantity_pico: int
-    included_pico: int
     amount_pico: int
     catalog: str  # the last that priced them
 
@@ -91,6 +90,11 @@ class Segment:
     days: int
     of_days: int
 
+    def included_pico(self, charge: Charge) -> int:
+        """Included usage of these days, rounded up to a whole unit in a part month (ruling 27)."""
+        full = to_pico(charge.included)
+        return full if self.days == self.of_days else -(-full * self.days // (self.of_days * PICO)) * PICO
+
 
 def derived_invoice_id(account: str, period: int) -> str:
     """The id of an account's invoice of a month: derived, so a draft and its final one share it."""
@@ -116,7 +120,8 @@ def first_month(timeline: Timeline, account: str, plan_name: str) -> int | None:
     begins = {zone.local_day(catalog.effective_us) for catalog in timeline.catalogs}
     for catalog in timeline.catalogs:
         entry = catalog.accounts.get(account)
-        begins |= {subscription.from_day for subscription in entry.subscriptions} if entry else set()
+        for subscription in entry.subscriptions if entry else ():
+            begins |= {subscription.from_day, (subscription.to_day or subscription.from_day) + 1}
     for day in sorted(begins):  # a plan begins on no other day than these
         plan = timeline.plan_on(account, day)[1]
         if plan is not None and plan.name == plan_name:
@@ -136,16 +141,17 @@ def draft(timeline: Timeline, account: str, period: int, usage: Iterable[UsagePa
         parts = by_plan.pop((segment.plan.name, segment.plan.version), [])
         lines += _segment_lines(segment, parts, catalog.minor_digits)
     for parts in by_plan.values():  # rated under a plan that a later catalog took away from the month
-        lines += [line for line in _usage_lines(parts, (), catalog.minor_digits).values() if line is not None]
+        lines += [
+            line for line in _usage_lines(parts, None, catalog.minor_digits).values() if line is not None
+        ]
     lines += _fee_lines(timeline, account, period, held, catalog.minor_digits)
     return Invoice(account, period, catalog.currency, catalog.minor_digits, tuple(lines))
 
 
 def _segment_lines(segment: Segment, parts: list[UsagePart], digits: int) -> list[InvoiceLine]:
     """Usage by charge, each followed by its minimum, then the plan's."""
-    charges = segment.plan.charges
-    usage = _usage_lines(parts, charges, digits)
-    by_name: Mapping[str, Charge] = {charge.name: charge for charge in charges}
+    usage = _usage_lines(parts, segment, digits)
+    by_name: Mapping[str, Charge] = {charge.name: charge for charge in segment.plan.charges}
     lines: list[InvoiceLine] = []
     for name, line in usage.items():
         lines += [line] if line is not None else []
@@ -158,10 +164,11 @@ def _segment_lines(segment: Segment, parts: list[UsagePart], digits: int) -> lis
 
 
 def _usage_lines(
-    parts: list[UsagePart], charges: tuple[Charge, ...], digits: int
+    parts: list[UsagePart], segment: Segment | None, digits: int
 ) -> dict[str, InvoiceLine | None]:
     """One line a charge, in the catalog's order; None for a charge without usage."""
-    by_charge: dict[str, list[UsagePart]] = {charge.name: [] for charge in charges}
+    free = {charge.name: segment.included_pico(charge) for charge in segment.plan.charges} if segment else {}
+    by_charge: dict[str, list[UsagePart]] = {name: [] for name in free}
     for part in parts:
         if part.quantity_pico or part.amount_pico:
             by_charge.setdefault(part.charge, []).append(part)
@@ -169,12 +176,13 @@ def _usage_lines(
     for name, used in by_charge.items():
         lines[name] = None
         if used:
+            quantity_pico = sum(part.quantity_pico for part in used)
             lines[name] = InvoiceLine(
                 kind="usage",
                 name=name,
                 meter=used[0].meter,
-                quantity_pico=sum(part.quantity_pico for part in used),
-                included_pico=sum(part.included_pico for part in used),
+                quantity_pico=quantity_pico,
+                included_pico=min(free.get(name, 0), quantity_pico),  # ruling 25
                 amount_minor=minor(sum(part.amount_pico for part in used), digits),
                 catalog=used[-1].catalog,
                 parts=tuple(used),
