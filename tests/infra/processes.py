@@ -87,12 +87,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_until(
-    what: str, condition: Callable[[], bool], timeout_s: float = 30, every_s: float = 0.05
-) -> None:
+def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 30) -> None:
     """Poll until `condition()`; fails with `what` when the time is over."""
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"after {timeout_s} s still not: {what}")
-        time.sleep(every_s)
+        time.sleep(0.05)
