@@ -85,8 +85,11 @@ class Rates:
         """Cost of one request in 10⁻¹² currency units, rounded half up; None where a class is unpriced."""
         rates = self.steps[-1][1]
         if len(self.steps) > 1:
-            prompt = sum(usage.get(name, 0) for name in PROMPT_TOKENS)
-            rates = next(step for threshold, step in self.steps if threshold < prompt)
+            prompt = sum([usage.get(name, 0) for name in PROMPT_TOKENS])
+            for threshold, step in self.steps:
+                if threshold < prompt:
+                    rates = step
+                    break
         total = self.per_request
         for name, count in usage.items():
             if not count:

@@ -184,13 +184,15 @@ def test_names_find_the_model_that_genai_prices_finds() -> None:
     dice = random.Random(SEED)
     pairs = [(str(provider.id), model.id) for provider in providers for model in provider.models]
     ids = [str(provider.id) for provider in providers]
-    odd = [None, None, "litellm", "LiteLLM", "Google AI Studio", "vertex_ai", " OpenAI ", "azure_openai"]
+    odd = [None, None, "litellm", "LiteLLM", "Google AI Studio", "vertex_ai", " Groq ", "azure_openai"]
     odd += ["bedrock", "amazon-bedrock", "Together-AI", "huggingface/cerebras", "nobody", "xai", "", "gemini"]
     usage = {"input_tokens": 1_234, "cache_read_tokens": 56_789, "output_tokens": 4_321}
     found = 0
     for _ in range(6_000):
         maker, name = dice.choice(pairs)
-        provider = dice.choice((maker, maker.upper(), dice.choice(odd), dice.choice(odd), dice.choice(ids)))
+        provider = dice.choice(
+            (maker, f" {maker.upper()} ", dice.choice(odd), dice.choice(odd), dice.choice(ids))
+        )
         model = distorted(dice, name)
         if provider is not None and provider.lower() == "litellm":
             model = f"{dice.choice((maker, maker, 'nobody'))}/{model}"

@@ -134,6 +134,7 @@ def test_own_prices_win_over_the_book() -> None:
         ("r", "fast-2", 4),  # both globs
         ("p", "slow", 5),  # the first of two globs that fit equally
         ("r", "slow", None),
+        ("p", "mid-1", 8),  # the model's exact name before the provider's
     ],
 )
 def test_exact_names_come_before_globs(provider: str, model: str, expected: int | None) -> None:
@@ -145,6 +146,8 @@ def test_exact_names_come_before_globs(provider: str, model: str, expected: int 
         {"provider": "p", "model": "fast-1", "input": "1"},
         {"provider": "p", "model": "s*", "input": "5"},
         {"provider": "p", "model": "*w", "input": "6"},
+        {"provider": "p", "model": "mid-*", "input": "7"},
+        {"provider": "*", "model": "mid-1", "input": "8"},
     )
     assert cost(costs, {"input_tokens": 1_000_000}, provider, model) == (expected and expected * PICO)
 

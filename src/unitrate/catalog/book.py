@@ -68,16 +68,15 @@ def _provider(provider: Provider) -> dict[str, Any]:
 
 
 def _clause(clause: MatchLogic) -> str | list[Any]:
-    kind = type(clause).__name__
+    kind, fields = type(clause).__name__, vars(clause)
     if kind in _CLAUSES:
-        mark, attribute = _CLAUSES[kind]
-        return mark + str(getattr(clause, attribute)).lower()  # these compare without regard to case
+        mark, field = _CLAUSES[kind]
+        return mark + str(fields[field]).lower()  # these compare without regard to case
     if kind == "ClauseRegex":
-        return "~" + str(getattr(clause, "regex"))  # noqa: B009 - the union is discriminated by name
-    if kind == "ClauseOr":
-        return ["or", *(_clause(part) for part in getattr(clause, "or_"))]  # noqa: B009
-    if kind == "ClauseAnd":
-        return ["and", *(_clause(part) for part in getattr(clause, "and_"))]  # noqa: B009
+        return "~" + str(fields["regex"])
+    if kind in ("ClauseOr", "ClauseAnd"):
+        word = kind.removeprefix("Clause").lower()
+        return [word, *(_clause(part) for part in fields[word + "_"])]
     raise TypeError(f"genai-prices brings a match rule that this version does not know: {kind}")
 
 
@@ -90,13 +89,12 @@ def _prices(model: ModelInfo) -> list[list[Any]]:
 def _condition(constraint: object) -> list[Any] | None:
     if constraint is None:
         return None
-    kind = type(constraint).__name__
+    kind, fields = type(constraint).__name__, vars(constraint)
     if kind == "StartDateConstraint":
-        day: date = getattr(constraint, "start_date")  # noqa: B009
-        return ["from", int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * SECOND_US]
+        midnight = datetime.combine(fields["start_date"], time(), tzinfo=UTC)
+        return ["from", int(midnight.timestamp()) * SECOND_US]
     if kind == "TimeOfDateConstraint":
-        start, end = getattr(constraint, "start_time"), getattr(constraint, "end_time")  # noqa: B009
-        return ["daily", _of_utc_day_us(start), _of_utc_day_us(end)]
+        return ["daily", _of_utc_day_us(fields["start_time"]), _of_utc_day_us(fields["end_time"])]
     raise TypeError(f"genai-prices brings a price condition that this version does not know: {kind}")
 
 
