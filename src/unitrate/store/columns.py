@@ -8,8 +8,8 @@ must never round, reorder or drop a row.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from unitrate.errors import InvariantError
 MONEY = pa.decimal128(38, 12)
 INSTANT = pa.timestamp("us", tz="UTC")
 _BIGGEST = 10**38 - 1  # what Decimal(38, 12) holds, in 10^-12
-_INT64 = range(-(1 << 63), 1 << 63)
+Integers: TypeAlias = "Sequence[int] | array[int] | np.ndarray[Any, Any]"
 
 
 def _strings(values: Sequence[str]) -> pa.Array:
@@ -38,50 +38,54 @@ def _texts(values: Sequence[str]) -> pa.Array:
     return _coded(indices, codes)
 
 
-def _coded(indices: array[int], codes: Mapping[str, int]) -> pa.Array:
+def _coded(indices: Integers, codes: Mapping[str, int]) -> pa.Array:
     dictionary = pa.array(list(codes), pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(np.frombuffer(indices, np.int32).copy()), dictionary)
+    return pa.DictionaryArray.from_arrays(pa.array(_integers(indices, np.int32)), dictionary)
 
 
-def _integers(values: Sequence[int], kind: type[np.generic]) -> np.ndarray[Any, Any]:
+def _integers(values: Integers, kind: type[np.generic]) -> np.ndarray[Any, Any]:
+    """The values as numpy integers of their own: an array may go on growing after this."""
     if isinstance(values, array):
-        return np.frombuffer(values, np.int64).astype(kind)
+        return np.frombuffer(values, values.typecode).astype(kind)
     return np.array(values, kind)
 
 
-def _int(values: Sequence[int]) -> pa.Array:
+def _int(values: Integers) -> pa.Array:
     return pa.array(_integers(values, np.int64))
 
 
-def _uint(values: Sequence[int]) -> pa.Array:
+def _uint(values: Integers) -> pa.Array:
     return pa.array(_integers(values, np.uint64))
 
 
-def _small(values: Sequence[int]) -> pa.Array:
+def _small(values: Integers) -> pa.Array:
     return pa.array(_integers(values, np.uint32))
 
 
-def _flag(values: Sequence[int]) -> pa.Array:
+def _flag(values: Integers) -> pa.Array:
     return pa.array(_integers(values, np.int64) != 0)
 
 
-def _instant(values: Sequence[int]) -> pa.Array:
+def _instant(values: Integers) -> pa.Array:
     return pa.array(_integers(values, np.int64)).cast(INSTANT)
 
 
-def _nullable(encode: Callable[[Sequence[int]], pa.Array]) -> Callable[[Sequence[int | None]], pa.Array]:
-    def encoded(values: Sequence[int | None]) -> pa.Array:
-        if isinstance(values, array) or None not in values:
-            return encode(values)  # type: ignore[arg-type]  # no None in it
-        bits = np.packbits(np.array([value is not None for value in values]), bitorder="little")
-        plain = encode([value or 0 for value in values])
-        buffers = plain.buffers()
-        return pa.Array.from_buffers(plain.type, len(values), [pa.py_buffer(bits.tobytes()), *buffers[1:]])
+def _nullable(encode: Callable[[Integers], pa.Array]) -> Callable[[Any], pa.Array]:
+    """The encoder for columns with NULLs: a list with None, or a masked array."""
+
+    def encoded(values: np.ma.MaskedArray[Any, Any] | Sequence[int | None]) -> pa.Array:
+        if isinstance(values, np.ma.MaskedArray):
+            present, plain = ~np.ma.getmaskarray(values), encode(values.filled(0))
+        else:
+            present = np.array([value is not None for value in values], bool)
+            plain = encode([value or 0 for value in values])
+        bits = np.packbits(present, bitorder="little").tobytes()
+        return pa.Array.from_buffers(plain.type, len(plain), [pa.py_buffer(bits), *plain.buffers()[1:]])
 
     return encoded
 
 
-def _money(values: Sequence[int]) -> pa.Array:
+def _money(values: Integers) -> pa.Array:
     """Integers of 10^-12 as decimal128: 16 bytes each, little-endian, two's complement."""
     try:
         low = _integers(values, np.int64)
@@ -93,7 +97,8 @@ def _money(values: Sequence[int]) -> pa.Array:
     return pa.Array.from_buffers(MONEY, len(low), [None, pa.py_buffer(wide.tobytes())])
 
 
-def _wide_money(values: Sequence[int]) -> pa.Array:
+def _wide_money(values: Iterable[int]) -> pa.Array:
+    values = list(values)
     if any(abs(value) > _BIGGEST for value in values):
         raise InvariantError("an amount has more than 26 digits before the point: it does not fit the store")
     buffer = b"".join(value.to_bytes(16, "little", signed=True) for value in values)
