@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, time, timedelta, timezone
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,8 +98,15 @@ def test_match_rules_are_encoded_by_a_mark(rule: Any, encoded: Any) -> None:
 
 def test_an_unknown_match_rule_is_an_error_and_not_dropped() -> None:
     """A newer package with a new kind of rule must not publish a book that misses models."""
+    rule: Any = SimpleNamespace(sounds_like="gpt")
     with pytest.raises(TypeError, match="match rule"):
-        book._clause(object())  # type: ignore[arg-type]
+        book._clause(rule)
+
+
+def test_an_unknown_price_condition_is_an_error_and_not_dropped() -> None:
+    """A price whose condition nobody reads would hold always."""
+    with pytest.raises(TypeError, match="price condition"):
+        book._condition(SimpleNamespace(weekday="Sunday"))
 
 
 def test_times_of_day_are_taken_to_utc() -> None:
