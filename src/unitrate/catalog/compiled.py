@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from unitrate.costs import CostBook
@@ -218,6 +218,17 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
+class Credit:
+    """An amount that invoices take off, usable on the days [from_day, expires_day]; low priority first."""
+
+    name: str
+    amount: Decimal
+    from_day: int
+    expires_day: int | None
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     id: str
     name: str
@@ -225,6 +236,7 @@ class Account:
     subscriptions: tuple[Subscription, ...]  # by from_day, never overlapping
     terms: Mapping[str, Agreement]  # meter -> agreement
     internal_workspaces: frozenset[str]
+    credits: tuple[Credit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,3 +257,6 @@ class Catalog:
     sha256: str  # of the publication's bytes
     book_version: str  # e.g. "genai-prices 0.2.3"
     meter_by_name: Mapping[str, Meter] = field(default_factory=dict)
+    # Plain JSON that the engine does not act on, decimals as texts: {"payouts", "issuer",
+    # "plans": {name: {"alerts", "top_ups"}}, "billing": {account: {...}}}.
+    extra: Mapping[str, Any] = field(default_factory=dict)
