@@ -1,0 +1,104 @@
+"""Which catalog, zone, plan and month hold when, asked of the list of published catalogs by looking.
+
+Owns D5, D22, D29 and D39 for the reference rater. Uses zoneinfo, which the engine does not. Months are
+ints yyyymm.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+import math
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+from tests.reference.catalog_view import EPOCH, CatalogView, Plan, moment
+from tests.reference.own_costs import twelve
+
+
+class Calendar:
+    """The catalogs published so far, by `effective`."""
+
+    def __init__(self) -> None:
+        self.catalogs: list[CatalogView] = []
+
+    def publish(self, catalog: CatalogView) -> None:
+        """Add a catalog."""
+        self.catalogs = sorted([*self.catalogs, catalog], key=lambda c: c.effective)
+
+    def at(self, instant_us: int) -> CatalogView:
+        """The catalog in force at an instant; the first also covers earlier times."""
+        return [c for c in self.catalogs if c.effective <= instant_us or c is self.catalogs[0]][-1]
+
+    def zone(self, account: str) -> ZoneInfo:
+        """Zone of an account (D39)."""
+        for catalog in self.catalogs:
+            if account in catalog.accounts:
+                return catalog.accounts[account].zone
+        return self.catalogs[0].zone
+
+    def day(self, account: str, instant_us: int) -> dt.date:
+        """Local day of an instant."""
+        return moment(instant_us, self.zone(account)).date()
+
+    def month(self, account: str, instant_us: int) -> int:
+        """Local month of an instant."""
+        day = self.day(account, instant_us)
+        return day.year * 100 + day.month
+
+    def midnight(self, account: str, day: dt.date) -> int:
+        """Instant at which a local day begins."""
+        zone = self.zone(account)
+        naive = dt.datetime.combine(day, dt.time())
+        guess = (naive.replace(tzinfo=zone).astimezone(dt.UTC) - EPOCH) // dt.timedelta(microseconds=1)
+        while moment(guess, zone).date() < day:  # midnight was skipped: go to the hour that exists
+            guess += 900_000_000
+        while moment(guess - 900_000_000, zone).date() >= day:
+            guess -= 900_000_000
+        return guess
+
+    def on(self, account: str, day: dt.date) -> CatalogView:
+        """The catalog in force at the last instant of a local day."""
+        return self.at(self.midnight(account, day + dt.timedelta(days=1)) - 1)
+
+    def later(self, catalog: CatalogView) -> list[CatalogView]:
+        """A catalog and those after it."""
+        return self.catalogs[self.catalogs.index(catalog) :]
+
+    def plan_on(self, account: str, day: dt.date) -> Plan | None:
+        """Plan of a local day: as the catalog in force says; if it has none, the first later one that has."""
+        for catalog in self.later(self.on(account, day)):
+            plan = subscribed(catalog, account, day)
+            if plan is not None:
+                return plan
+        return None
+
+    def days(self, month: int) -> list[dt.date]:
+        """Days of a month."""
+        year, number = divmod(month, 100)
+        return [dt.date(year, number, d + 1) for d in range(calendar.monthrange(year, number)[1])]
+
+    def share(self, account: str, month: int, plan: Plan) -> Fraction:
+        """Part of the month's days on which the account has the plan."""
+        days = self.days(month)
+        held = [d for d in days if (p := self.plan_on(account, d)) is not None and p.id == plan.id]
+        return Fraction(len(held), len(days))
+
+
+def subscribed(catalog: CatalogView, account: str, day: dt.date) -> Plan | None:
+    """Plan that a catalog gives an account on a day; `to` is inclusive (ruling 27)."""
+    if account in catalog.accounts:
+        for name, first, last in catalog.accounts[account].periods:
+            if first <= day and (last is None or day <= last):
+                return catalog.plans[name]
+    return None
+
+
+def prorated_included(included: Fraction, share: Fraction) -> Fraction:
+    """Included usage of a part month, rounded up to a whole unit."""
+    return included if share == 1 else Fraction(math.ceil(included * share))
+
+
+def prorated_money(amount: Fraction, share: Fraction) -> Fraction:
+    """Money of a part month, half up to 12 decimals."""
+    return twelve(amount * share)

@@ -1,0 +1,205 @@
+"""Whether a unit bills, why, and what it contributes to which charge.
+
+Owns policy (rulings 18, 19, 22, 23, 30) and the choice of the catalog that decides (D22, D44). A decision is
+worked out from the unit's list of events alone; nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from tests.reference.calendar_view import Calendar, subscribed
+from tests.reference.catalog_view import DEFAULT_NONE, SPEECH, Account, CatalogView, Charge, Rule
+from tests.reference.counter import Share, Value
+from tests.reference.own_costs import cost_of, twelve
+from tests.reference.unit_view import Decision, Unit
+
+MISSING = ("no_plan", "unpriced", "no_price")  # a later catalog may bring it
+OneCharge = tuple[str, str, Fraction, Share | None]  # disposition, reason, fraction, share
+
+
+def billing_instant(unit: Unit) -> int:
+    """The instant whose day gives month, plan and catalog (D22)."""
+    if unit.meter.accept_within is not None:
+        if unit.acceptance is not None:
+            return max(unit.acceptance.time, unit.ended)
+        if unit.accepted:
+            return unit.ended + unit.meter.accept_within
+    return unit.ended
+
+
+def decide(unit: Unit, calendar: Calendar, is_copy: Callable[[Unit, Rule], bool]) -> Decision:
+    """Decide a sealed unit under the first catalog that has what it needs."""
+    instant = billing_instant(unit)
+    if unit.pin is not None:
+        candidates = [unit.pin.catalog]
+    else:
+        day = calendar.day(unit.account, instant)
+        candidates = calendar.later(calendar.on(unit.account, day))
+        with_plan = [c for c in candidates if subscribed(c, unit.account, day) is not None]
+        if with_plan:  # D44, D46: the catalog that gives the plan also gives terms and internal workspaces
+            candidates = calendar.later(with_plan[0])
+    decisions = [_under(unit, catalog, calendar, instant, is_copy) for catalog in candidates]
+    return next((d for d in decisions if d.reason not in MISSING), decisions[0])
+
+
+def _under(
+    unit: Unit, catalog: CatalogView, calendar: Calendar, instant: int, is_copy: Callable[[Unit, Rule], bool]
+) -> Decision:
+    day = calendar.day(unit.account, instant)
+    if unit.pin is not None:
+        plan = next(p for p in catalog.plans.values() if p.id == unit.pin.plan)
+        month = unit.pin.month
+    else:
+        found = subscribed(catalog, unit.account, day)
+        month = day.year * 100 + day.month
+        plan = found  # type: ignore[assignment]
+    charges = [c for c in plan.charges if c.meter == unit.meter.name] if plan is not None else []
+    facts = _facts(unit, catalog, calendar)
+    if not charges:
+        reason = "no_plan" if plan is None else "not_in_plan"
+        ones = [("", _no_charge(unit, facts, reason, is_copy))]
+    else:
+        ones = [(c.name, _one(unit, c, facts, catalog, is_copy)) for c in charges]
+    disposition, reason, fraction = _together([one for _, one in ones])
+    shares = {name: one[3] for name, one in ones if one[3] is not None} if disposition == "billable" else {}
+    return Decision(catalog, plan.id if plan else None, month, disposition, reason, fraction, shares)
+
+
+def _together(ones: list[OneCharge]) -> tuple[str, str, Fraction]:
+    """Several charges: held while any is held (D37), else billable if any bills, with the first such reason."""
+    for wanted in ("held", "billable"):
+        for disposition, reason, fraction, _ in ones:
+            if disposition == wanted:
+                return disposition, reason, fraction if wanted == "billable" else Fraction(0)
+    return "not_billed", ones[0][1], Fraction(0)
+
+
+def _facts(unit: Unit, catalog: CatalogView, calendar: Calendar) -> set[str]:
+    account = catalog.accounts.get(unit.account)
+    facts = unit.conditions(account)
+    if unit.meter.terms and _before_terms(unit, account, calendar):
+        facts.add("terms")
+    if unit.meter.needs_start and not any(e.type == "work.started" for e in unit.events):
+        facts.add("not_started")
+    if any(c is None for c in costs_under(unit, catalog)):
+        facts.add("unpriced")
+    return facts
+
+
+def _before_terms(unit: Unit, account: Account | None, calendar: Calendar) -> bool:
+    if account is None or unit.meter.name not in account.terms:
+        return True
+    return unit.ended < calendar.midnight(unit.account, account.terms[unit.meter.name])
+
+
+def costs_under(unit: Unit, catalog: CatalogView) -> list[Fraction | None]:
+    """Costs of its requests; those unknown at their time are priced by the given catalog if it can."""
+    found = []
+    for event in unit.requests:
+        cost = unit.costs[event.order]
+        if cost is None:
+            cost = cost_of(event, catalog)
+            if cost is None and catalog.unknown_zero:
+                cost = Fraction(0)
+        found.append(cost)
+    return found
+
+
+def _matches(unit: Unit, rule: Rule, facts: set[str], is_copy: Callable[[Unit, Rule], bool]) -> bool:
+    if rule.when == "size":
+        return unit.size == rule.wanted["size"]
+    if rule.when == "attribute":
+        return all(unit.attribute(name) == value for name, value in rule.wanted.items())
+    if rule.when == "duplicate":
+        return is_copy(unit, rule)
+    return rule.when in facts
+
+
+def merged(meter_rules: list[Rule], charge_rules: list[Rule]) -> list[Rule]:
+    """Ruling 19: a charge's rule stands in place of the meter's of the same condition; its others come last."""
+    own = {(r.when, tuple(sorted(r.wanted.items()))): r for r in charge_rules}
+    merged_rules = []
+    for rule in meter_rules:
+        merged_rules.append(own.pop((rule.when, tuple(sorted(rule.wanted.items()))), rule))
+    return merged_rules + list(own.values())
+
+
+def policy(
+    unit: Unit, rules: list[Rule], facts: set[str], is_copy: Callable[[Unit, Rule], bool]
+) -> tuple[str, Fraction]:
+    """Reason and fraction: first match wins, but not over a default `none` that no rule mentions (ruling 18)."""
+    match = next((r for r in rules if _matches(unit, r, facts, is_copy)), None)
+    if match is not None and not match.charges:
+        return match.reason, Fraction(0)
+    mentioned = {r.when for r in rules}
+    for condition in (*DEFAULT_NONE[:4], "not_started", *DEFAULT_NONE[4:]):
+        spoken_kind = condition == "timed_out" and unit.meter.kind in SPEECH
+        if condition in facts and condition not in mentioned and not spoken_kind:
+            return condition, Fraction(0)
+    if match is None:
+        return "ok", Fraction(1)
+    if match.charge == "prorata":
+        end = unit.last_end if unit.meter.each is None else unit.events[0]
+        return match.reason, end.completion if end is not None else Fraction(1)
+    return match.reason, Fraction(match.charge)
+
+
+def _no_charge(unit: Unit, facts: set[str], reason: str, is_copy: Callable[[Unit, Rule], bool]) -> OneCharge:
+    word, fraction = policy(unit, unit.meter.rules, facts, is_copy)
+    if fraction == 0:
+        return "not_billed", word, Fraction(0), None
+    return ("held" if reason == "no_plan" else "not_billed"), reason, Fraction(0), None
+
+
+def _one(
+    unit: Unit, charge: Charge, facts: set[str], catalog: CatalogView, is_copy: Callable[[Unit, Rule], bool]
+) -> OneCharge:
+    rules = merged(unit.meter.rules, charge.rules)
+    reason, fraction = policy(unit, rules, facts, is_copy)
+    quantity = Fraction(unit.quantity) if charge.of is None else unit.amount(charge.of)
+    if fraction == 0:
+        return "not_billed", reason, Fraction(0), None
+    if quantity is None:
+        return "not_billed", "no_quantity", Fraction(0), None
+    if unit.meter.accept_within is not None and not unit.accepted:
+        if unit.verdict == "" and not unit.waited_out:
+            return "held", "awaiting_acceptance", Fraction(0), None
+    value = price_value(unit, charge)
+    cost_plus = value is not None and charge.prices[value]["model"] == "cost_plus"
+    if "unpriced" in facts and (cost_plus or all(r.when != "unpriced" for r in rules)):
+        return "held", "unpriced", Fraction(0), None
+    if value is None:
+        return "held", "no_price", Fraction(0), None
+    base = Fraction(0)
+    if cost_plus:
+        base = twelve(fraction * sum((c or Fraction(0) for c in costs_under(unit, catalog)), Fraction(0)))
+    return "billable", reason, fraction, Share(value, twelve(quantity * fraction), base)
+
+
+def price_value(unit: Unit, charge: Charge) -> Value | None:
+    """Which of the charge's prices holds for the unit: its own value's, else `default`, level by level."""
+    wanted = [_by_value(unit, name) for name in charge.by]
+
+    def descend(found: Value) -> Value | None:
+        if len(found) == len(wanted):
+            return found if found in charge.prices else None
+        for step in (wanted[len(found)], "default"):
+            below = descend((*found, step))
+            if below is not None:
+                return below
+        return None
+
+    return descend(())
+
+
+def _by_value(unit: Unit, name: str) -> str:
+    if name == "size":
+        return unit.size or "default"
+    if name in ("workspace", "workflow"):
+        return getattr(unit.events[0], name) or "default"
+    value = unit.attribute(name)
+    return "default" if value is None else value
+
+
