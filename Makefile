@@ -6,6 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
 STORE ?= demo-store
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
 .PHONY: help setup demo test lint format lock schemas wheel mutants bench clean
 
@@ -18,7 +19,7 @@ help:
 	@echo "make wheel    build the wheel, install it into a clean venv, run its demo"
 	@echo "make mutants  plant known bugs; each must turn the tests red"
 	@echo "make bench    throughput and memory, as ratios (N=1000000 events)"
-	@echo "make lock     resolve requirements.lock anew"
+	@echo "make lock     resolve the lock files anew"
 	@echo "make clean    remove what was built (not .venv)"
 
 setup: $(READY)
@@ -67,8 +68,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/run.py --events $(N)
 
 lock: $(READY)
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q \
-	  --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis demo-store bench-data
