@@ -15,7 +15,7 @@ KINDS = {
     "str": "String",  # str
     "code": "LowCardinality(String)",  # str, few distinct values
     "bytes": "String",  # bytes
-    "id": "FixedString(32)",  # str, 32 hex digits (128 bits); "" is stored as 32 NULs
+    "id": "String",  # str, 32 hex digits (128 bits), or "" where there is none; text costs no more than bytes
     "int": "Int64",  # int
     "uint": "UInt64",  # int >= 0
     "small": "UInt32",  # int >= 0

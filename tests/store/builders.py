@@ -52,7 +52,14 @@ def a_line(**values: Any) -> tuple[Any, ...]:
 
 
 def a_cost_line(**values: Any) -> tuple[Any, ...]:
-    base = {"account": "acme", "bill_month": 202511, "unit_id": "ab" * 16, "revision": 1, "side": 1}
+    base = {
+        "account": "acme",
+        "bill_month": 202511,
+        "unit_id": "ab" * 16,
+        "revision": 1,
+        "side": 1,
+        "meter": "m",
+    }
     return a_row(rows.COST_LINES, **{**base, "disposition": "billable", "reason": "ok", **values})
 
 

@@ -51,7 +51,7 @@ def test_event_columns_arrive_with_their_values(store: Store) -> None:
 
 
 def test_an_event_without_a_unit_has_an_empty_unit_id(store: Store) -> None:
-    """An empty identifier reads as empty text, not as NUL characters."""
+    """An empty identifier is empty text."""
     store.write_checkpoint(a_checkpoint(output=rows.Output(events(an_event()))))
     assert store.query("SELECT unit_id FROM events").rows == [("",)]
 

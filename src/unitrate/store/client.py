@@ -82,13 +82,8 @@ class Store:
         """
         settings = {"readonly": 2} if read_only else None
         with self._errors():
-            answer = self._client.query(
-                sql, parameters=dict(parameters or {}), query_formats=_FORMATS, settings=settings
-            )
-        rows = answer.result_rows
-        if any("FixedString" in kind.name for kind in answer.column_types):
-            rows = [tuple(v.rstrip("\0") if isinstance(v, str) else v for v in row) for row in rows]
-        return Result(list(answer.column_names), [tuple(row) for row in rows])
+            answer = self._client.query(sql, parameters=dict(parameters or {}), settings=settings)
+        return Result(list(answer.column_names), [tuple(row) for row in answer.result_rows])
 
     def query_arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Run a SELECT for many rows; text comes as binary, since state bodies are bytes."""
@@ -158,10 +153,6 @@ class Store:
     def _errors(self) -> Iterator[None]:
         with translated_errors(self.address):
             yield
-
-
-# FixedString as text; everything else as the driver gives it (Decimal, aware datetime).
-_FORMATS = {"FixedString": "string"}
 
 
 def open_store(spec: str, *, create: bool = False, command: str = "") -> Store:
