@@ -60,6 +60,9 @@ class Places:
             path = path[:-1]
         return self._values.get(path, Place("catalog", 1, 1))
 
+    def has(self, path: Path) -> bool:
+        return path in self._values
+
     def of_key(self, path: Path) -> Place:
         """The key's place."""
         return self._keys.get(path) or self.of(path)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from unitrate.catalog.check import check_version, check_versions
 from unitrate.catalog.document import Document, Path, Place, Problem, Scalar, read_document
 from unitrate.catalog.document import Mapping as DocumentMapping
+from unitrate.catalog.findings import Known
 from unitrate.catalog.model import CatalogModel
 from unitrate.catalog.problems import Places, ShapeError, shape_errors
 from unitrate.catalog.section import Section
@@ -163,7 +164,8 @@ def _version(own: Document, shared: list[Document]) -> tuple[Version | None, lis
     if model is None:
         model = _salvaged(root, errors)
     if model is not None:
-        known = {name: frozenset(_names(root, name)) for name in ("meters", "plans", "accounts")}
+        broken = {str(e.path[1]) for e in errors if len(e.path) > 1 and e.path[0] == "plans"}
+        known = Known(_names(root, "meters"), _names(root, "plans"), frozenset(broken))
         found = check_version(model, places, known)
         wrong = {problem.path for problem in problems}
         problems += [problem for problem in found if problem.path not in wrong]
@@ -173,9 +175,9 @@ def _version(own: Document, shared: list[Document]) -> tuple[Version | None, lis
     return Version(str(model.catalog), model, text, places), []
 
 
-def _names(root: Any, section: str) -> list[str]:
+def _names(root: Any, section: str) -> frozenset[str]:
     value = root.get(section)
-    return list(value) if isinstance(value, dict) else []
+    return frozenset(value) if isinstance(value, dict) else frozenset()
 
 
 def _merged(documents: list[Document]) -> tuple[DocumentMapping, list[Problem]]:
