@@ -12,11 +12,14 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationInfo,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from unitrate.catalog.document import Mapping as DocumentMapping
 from unitrate.catalog.document import Path
@@ -67,6 +70,17 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+class _OneOrList:
+    """Tells the JSON Schema that one item may stand for a list of one."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        return {"anyOf": [schema["items"], schema]}
+
+
 Item = TypeVar("Item")
 Items = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
-OneOrMore = Annotated[tuple[Item, ...], BeforeValidator(_listed)]
+OneOrMore = Annotated[tuple[Item, ...], BeforeValidator(_listed), _OneOrList()]
