@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from unitrate.catalog.compiled import Charge, Price, Tier
 from unitrate.errors import InvariantError
@@ -21,6 +22,7 @@ PICO = 10**12
 Exact = int | Fraction
 
 
+@lru_cache(maxsize=65_536)
 def to_pico(value: Decimal) -> int:
     """A decimal as an integer of 10⁻¹²; raises InvariantError if it has more digits."""
     sign, digits, exponent = value.as_tuple()
@@ -29,9 +31,9 @@ def to_pico(value: Decimal) -> int:
     number = int("".join(map(str, digits)) or "0")
     shift = exponent + 12
     if shift >= 0:
-        number *= 10**shift
+        number *= int(10**shift)
     else:
-        number, rest = divmod(number, 10**-shift)
+        number, rest = divmod(number, int(10**-shift))
         if rest:
             raise InvariantError(f"{value} has more than 12 decimals")
     return -number if sign else number

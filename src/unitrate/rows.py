@@ -102,6 +102,7 @@ UNITS = (
     Column("meter", "code", "meter"),
     Column("unit", "code", "run, document, ticket, conversation, action or outcome"),
     Column("key", "str", "what makes events the same unit; ~2, ~3 … for the next unit of a key"),
+    Column("ordinal", "small", "1, 2, … of the units of a key; 0 where every event is a unit"),
     Column("workspace", "code", "workspace of its first event"),
     Column("workflow", "code", "workflow of its first event"),
     Column("state", "code", "open, sealed or final"),

@@ -11,6 +11,8 @@ from functools import lru_cache
 
 from unitrate.catalog.compiled import Account, Catalog, Plan, Zone
 
+_MOST_REMEMBERED = 100_000
+
 
 def civil_month(day: int) -> int:
     """Month yyyymm of a day. Algorithm: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"."""
@@ -54,6 +56,8 @@ class Timeline:
     def __init__(self) -> None:
         self.catalogs: list[Catalog] = []  # by effective_us
         self._effective: list[int] = []
+        self._named: dict[str, Catalog] = {}
+        self._versions: dict[tuple[str, int], Plan] = {}  # equal in every catalog that has them (ruling 32)
         self._months: dict[str, dict[int, int]] = {}  # zone name -> local day -> month
         self._plans: dict[tuple[str, int], tuple[Catalog, Plan | None]] = {}
         self._zones: dict[str, Zone] = {}
@@ -62,12 +66,22 @@ class Timeline:
         """Add a published catalog; answers for its days change from here on."""
         insort(self._effective, catalog.effective_us)
         self.catalogs.insert(self._effective.index(catalog.effective_us), catalog)
+        self._named[catalog.id] = catalog
+        self._versions.update({(p.name, p.version): p for p in catalog.plans.values()})
         self._plans.clear()
         self._zones.clear()
 
     def catalog_at(self, instant_us: int) -> Catalog:
         """The last catalog effective at the instant; before the first, the first."""
         return self.catalogs[max(bisect_right(self._effective, instant_us) - 1, 0)]
+
+    def named(self, id_: str) -> Catalog:
+        """A published catalog by its id."""
+        return self._named[id_]
+
+    def plan(self, name: str, version: int) -> Plan:
+        """A plan version."""
+        return self._versions[name, version]
 
     def interval(self, instant_us: int) -> tuple[Catalog, int, int]:
         """The catalog in force and the half-open span of instants for which that holds."""
@@ -95,11 +109,19 @@ class Timeline:
         return month
 
     def plan_on(self, account: str, day: int) -> tuple[Catalog, Plan | None]:
-        """Catalog and plan of a local day: those in force at its last instant in the account's zone."""
+        """Catalog and plan of a local day: those in force at its last instant in the account's zone.
+
+        Where that catalog gives the account no plan, those of the first later one that does (D44).
+        """
         found = self._plans.get((account, day))
         if found is None:
-            catalog = self.catalog_at(self.zone(account).day_start_us(day + 1) - 1)
-            found = self._plans[account, day] = (catalog, subscribed(catalog, account, day))
+            if len(self._plans) >= _MOST_REMEMBERED:
+                self._plans.clear()
+            last_us = self.zone(account).day_start_us(day + 1) - 1
+            at = max(bisect_right(self._effective, last_us) - 1, 0)
+            given = ((c, subscribed(c, account, day)) for c in self.catalogs[at:])
+            found = next((g for g in given if g[1] is not None), (self.catalogs[at], None))
+            self._plans[account, day] = found
         return found
 
     def plan_at(self, account: str, instant_us: int) -> tuple[Catalog, Plan | None]:

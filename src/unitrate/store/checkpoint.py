@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 IDENTITY_CHUNK = 500_000
 _LOAD_TRIES = 5
+_DAY_US = 86_400_000_000
 Identities = tuple[list[str], list[str], list[str], list[int]]
+Final = tuple[str, str, str, int, int, str]
 
 
 def write(store: Store, checkpoint: rows.Checkpoint) -> None:
@@ -169,60 +171,66 @@ def digest(state: list[rows.StateRow]) -> dict[str, int]:
     return {"entities": len(state), "sum": sum(entity_hash(*row) for row in state) % (1 << 64)}
 
 
-def read_identities(store: Store, marker: Marker, since_us: int) -> Iterator[Identities]:
+# What each account still remembers: an event lies inside its horizon, or at most a day before.
+_HORIZON = (
+    "(SELECT account, max(time) - toIntervalSecond({horizon:Int64}) AS since FROM events"
+    " WHERE partition = {partition:UInt32} AND offset <= {last:Int64} GROUP BY account) AS horizons"
+)
+
+
+def read_identities(store: Store, marker: Marker, horizon_us: int) -> Iterator[Identities]:
     """Identities (accounts, sources, ids, times in µs) of events accepted up to the marker, in chunks.
 
-    `since_us`: events of earlier times are outside every account's dedupe horizon.
+    Only those that an account still remembers (and a few more: the engine decides exactly).
     """
+    parameters = _parameters(marker, horizon_us)
     months = store.query(
-        "SELECT DISTINCT toYYYYMM(time) AS month FROM events WHERE partition = {partition:UInt32} "
-        "AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') ORDER BY month",
-        {"partition": marker.partition, "since": since_us},
+        "SELECT toYYYYMM(time) AS month, min(offset), max(offset), count() FROM events "
+        "WHERE partition = {partition:UInt32} AND offset <= {last:Int64} AND time >= "
+        f"(SELECT min(since) FROM {_HORIZON}) GROUP BY month ORDER BY month",
+        parameters,
     )
-    for (month,) in months.rows:
-        yield from _identities_of_month(store, marker, since_us, month)
+    for month, low, high, count in months.rows:
+        step = max((high - low + 1) * IDENTITY_CHUNK // count, 1)
+        for start in range(low, high + 1, step):
+            end = min(start + step - 1, high)
+            yield from _identities(store, parameters | {"month": month, "start": start, "end": end})
 
 
-def _identities_of_month(store: Store, marker: Marker, since_us: int, month: int) -> Iterator[Identities]:
-    """By offset in steps, so that memory stays flat; rows written twice are harmless, the set is the same."""
-    where = (
-        "FROM events WHERE partition = {partition:UInt32} AND toYYYYMM(time) = {month:UInt32} "
-        "AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') AND offset <= {last:Int64}"
+def _identities(store: Store, parameters: dict[str, int]) -> Iterator[Identities]:
+    """Those of one month in a span of offsets. A row that is there twice is harmless: the set is the same."""
+    table = store.query_arrow(
+        "SELECT account, source, id, toUnixTimestamp64Micro(time) AS time_us FROM events "
+        f"INNER JOIN {_HORIZON} USING (account) "
+        "WHERE partition = {partition:UInt32} AND toYYYYMM(time) = {month:UInt32} "
+        "AND offset BETWEEN {start:Int64} AND {end:Int64} AND time >= since",
+        parameters,
     )
-    parameters = {
-        "partition": marker.partition,
-        "month": month,
-        "since": since_us,
-        "last": marker.last_offset,
-    }
-    ((low, high, count),) = store.query(f"SELECT min(offset), max(offset), count() {where}", parameters).rows
-    if not count:
-        return
-    step = max((high - low + 1) * IDENTITY_CHUNK // count, 1)
-    for start in range(low, high + 1, step):
-        table = store.query_arrow(
-            "SELECT account, source, id, toUnixTimestamp64Micro(time) AS time_us "
-            f"{where} AND offset >= {{start:Int64}} AND offset < {{end:Int64}} ORDER BY offset",
-            parameters | {"start": start, "end": start + step},
-        )
-        if table.num_rows:
-            accounts, sources, ids = (_texts(table.column(name)) for name in ("account", "source", "id"))
-            yield accounts, sources, ids, table.column("time_us").to_pylist()
+    if table.num_rows:
+        accounts, sources, ids = (_texts(table.column(name)) for name in ("account", "source", "id"))
+        yield accounts, sources, ids, table.column("time_us").to_pylist()
 
 
-def read_finals(store: Store, marker: Marker) -> Iterator[tuple[str, str, str, int, str]]:
-    """Final units up to the marker: account, meter, key, ended in µs, runs (JSON).
+def read_finals(store: Store, marker: Marker, horizon_us: int) -> Iterator[Final]:
+    """Final units up to the marker: account, meter, key, ordinal, ended in µs, runs (JSON).
 
     Without FINAL: what was final at the marker is so, whatever a dead process wrote past the marker.
     """
-    found = store.query_arrow(
-        "SELECT account, meter, key, toUnixTimestamp64Micro(assumeNotNull(ended)) AS ended_us, runs "
-        "FROM units WHERE partition = {partition:UInt32} AND state = 'final' AND version <= {last:Int64} "
+    table = store.query_arrow(
+        "SELECT account, meter, key, ordinal, toUnixTimestamp64Micro(assumeNotNull(ended)) AS ended_us, runs "
+        f"FROM units INNER JOIN {_HORIZON} USING (account) WHERE partition = {{partition:UInt32}} "
+        "AND state = 'final' AND ordinal > 0 AND version <= {last:Int64} AND ended >= since "
         "ORDER BY ended_us, account, meter, key, version LIMIT 1 BY account, unit_id",
-        {"partition": marker.partition, "last": marker.last_offset},
+        _parameters(marker, horizon_us),
     )
-    texts = [_texts(found.column(name)) for name in ("account", "meter", "key", "runs")]
-    yield from zip(*texts[:3], found.column("ended_us").to_pylist(), texts[3], strict=True)
+    accounts, meters, keys, runs = (_texts(table.column(n)) for n in ("account", "meter", "key", "runs"))
+    ordinals, ends = (table.column(name).to_pylist() for name in ("ordinal", "ended_us"))
+    yield from zip(accounts, meters, keys, ordinals, ends, runs, strict=True)
+
+
+def _parameters(marker: Marker, horizon_us: int) -> dict[str, int]:
+    seconds = (horizon_us + _DAY_US) // 1_000_000 + 1
+    return {"partition": marker.partition, "last": marker.last_offset, "horizon": seconds}
 
 
 def _texts(column: pa.ChunkedArray) -> list[str]:

@@ -1,0 +1,427 @@
+"""The engine: one fold over one partition's log. The same records give the same rows, whatever happens.
+
+Owns all state of a partition and the order in which one record is handled (D1). Pure: no I/O, no clock, no
+randomness; batches may be cut anywhere. The per-event path is `unitrate.fold`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from unitrate import fold, snapshot
+from unitrate.accounts import AccountState, Stream
+from unitrate.booking import Books
+from unitrate.catalog.compiled import DAY_US
+from unitrate.catalog.compiling import compile_publication
+from unitrate.errors import InputError, InvariantError, LogError
+from unitrate.identities import Seen, digest
+from unitrate.ledger import EventBuffer
+from unitrate.lifecycle import Lifecycle
+from unitrate.placement import partition_of
+from unitrate.rating import Counter
+from unitrate.routing import Shapes
+from unitrate.rows import Checkpoint, Output, StateRow
+from unitrate.snapshot import unit_from_body
+from unitrate.state import decode, encode, entity_hash
+from unitrate.timeline import Timeline
+from unitrate.units import FINAL, NEVER, OPEN
+
+ENGINE_VERSION = 1  # of the fold's rules; a log may ask for a newer one, then this code halts
+GENERATION_RECORDS = 100_000
+_MASK = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive event records. `entered_us` (files) or `timestamps_us` (Kafka) is when they entered the log."""
+
+    raws: list[bytes]
+    offsets: Sequence[int]
+    entered_us: int
+    timestamps_us: Sequence[int] | None
+    place: Callable[[int], str]  # index in the batch -> "runs.jsonl:17"
+
+
+class Engine:
+    """State of one partition. Not thread-safe: one thread, one engine."""
+
+    def __init__(self, partition: int = 0, generation_records: int = GENERATION_RECORDS) -> None:
+        self.partition = partition
+        self.timeline = Timeline()
+        self.buffer = EventBuffer()
+        self.out = Output(self.buffer.freeze())
+        self.books = Books(partition, self.timeline, self.out)
+        self.life = Lifecycle(partition, self.books)
+        self.shapes = Shapes(self.timeline)
+        self.seen = Seen()
+        self.texts = fold.Texts()
+        self.accounts = self.books.accounts
+        self.dirty_accounts: list[AccountState] = []
+        self.last_offset = -1
+        self.counts = dict.fromkeys(("records", "accepted", "duplicates", "rejected", "unit_final"), 0)
+        self.generation = 0
+        self.due_generation = False
+        self.since = 0  # records since the generation started
+        self.control_seq = 0
+        self.controls: dict[str, None] = {}  # ids of control records that were taken
+        self.engine_version = ENGINE_VERSION
+        self.log_id = ""
+        self.partitions = 1
+        self.generation_records = generation_records
+        self._hashes: dict[tuple[str, bytes], int] = {}
+        self._digest = 0
+
+    # ------------------------------------------------------------ questions
+
+    @property
+    def clock_us(self) -> int:
+        """The log's time; below zero before the first record."""
+        return self.life.clock
+
+    @property
+    def next_due_us(self) -> int | None:
+        """Deadline of the earliest timer, or None. May be earlier than the true one, never later."""
+        return None if self.life.next_due == NEVER else self.life.next_due
+
+    @property
+    def open_units(self) -> int:
+        """Units that are open."""
+        return sum(1 for unit in self.life.live.values() if unit.state == OPEN)
+
+    @property
+    def held_units(self) -> int:
+        """Ended units that are held."""
+        return sum(1 for u in self.life.live.values() if u.state != OPEN and u.disposition == "held")
+
+    @property
+    def live_entities(self) -> int:
+        """Entities that a generation's first checkpoint writes."""
+        books = self.books
+        return len(self.life.live) + len(books.counters) + len(books.originals) + len(self.accounts)
+
+    # ------------------------------------------------------------ records
+
+    def fold(self, batch: Batch) -> int:
+        """Fold event records; returns how many were taken.
+
+        Fewer than given when a generation starts (`due_generation`): take a checkpoint, then go on with the rest.
+        Raises InputError where no catalog was published before them.
+        """
+        self._ready()
+        if batch.offsets and batch.offsets[0] <= self.last_offset:
+            raise InvariantError(f"offset {batch.offsets[0]} again: {self.last_offset} was taken already")
+        if not self.timeline.catalogs:
+            raise InputError("no catalog is published before the first event; publish one first (--catalog)")
+        return fold.fold(self, batch)
+
+    def tick(self, offset: int, time_us: int) -> None:
+        """A record that only moves the log's time."""
+        self._ready()
+        self.move_clock(time_us, offset)
+        self.taken(offset)
+
+    def publish(self, offset: int, publication: bytes, timestamp_us: int | None = None) -> None:
+        """A catalog's publication as a control record. Raises InputError if it may not follow (ruling 32)."""
+        self.control(offset, timestamp_us, "catalog", f"catalog:{offset}", publication)
+
+    def control(
+        self, offset: int, timestamp_us: int | None, kind: str, control_id: str, body: bytes
+    ) -> None:
+        """A control record; one whose id is known changes nothing but the clock.
+
+        Raises InputError or ValueError, with nothing changed, for a body that cannot be used, and LogError for a
+        kind, an engine version or a log that this code must not go on with.
+        """
+        self._ready()
+        act = {"catalog": self._catalog, "genesis": self._genesis, "engine": self._engine}.get(kind)
+        if act is None:
+            raise LogError(f"control record {kind!r} at offset {offset}: this version does not know it; update unitrate")
+        known = control_id in self.controls
+        change = None if known else act(body)
+        if timestamp_us is not None:
+            self.move_clock(timestamp_us, offset)
+        if change is not None:
+            self.controls[control_id] = None
+            self.control_seq += 1
+            change(offset)
+        self.taken(offset)
+
+    def reject(self, offset: int, timestamp_us: int | None, reason: str, message: str, place: str, raw: bytes) -> None:
+        """Any other record that cannot be used: kept whole, it moves the clock like every Kafka record."""
+        self._ready()
+        if timestamp_us is not None:
+            self.move_clock(timestamp_us, offset)
+        self.rejected(offset, reason, message, "", "", "", place, raw)
+        self.taken(offset)
+
+    def _genesis(self, body: bytes) -> Callable[[int], None]:
+        value = msgspec.json.decode(body, type=dict[str, Any])
+        log_id, partitions = value.get("log_id"), value.get("partitions")
+        if not isinstance(log_id, str) or not isinstance(partitions, int) or partitions < 1:
+            raise InputError("genesis record: needs log_id (text) and partitions (integer)")
+        if self.log_id and (log_id, partitions) != (self.log_id, self.partitions):
+            raise LogError(f"the log says it is {log_id} of {partitions} partitions; it began as {self.log_id} of {self.partitions}")
+
+        def change(offset: int) -> None:
+            self.log_id, self.partitions = log_id, partitions
+
+        return change
+
+    def _engine(self, body: bytes) -> Callable[[int], None]:
+        version = msgspec.json.decode(body, type=dict[str, int])["version"]
+        if version > ENGINE_VERSION:
+            raise LogError(f"the log asks for engine version {version}; this code has {ENGINE_VERSION}: update unitrate")
+
+        def change(offset: int) -> None:
+            self.engine_version = max(self.engine_version, version)
+
+        return change
+
+    def _catalog(self, body: bytes) -> Callable[[int], None]:
+        catalog = compile_publication(body)
+        if any(c.id == catalog.id for c in self.timeline.catalogs):
+            raise InputError(f"catalog {catalog.id} is published already; a changed one needs a new name")
+        if self.timeline.catalogs and catalog.effective_us < self.clock_us:
+            raise InputError(f"catalog {catalog.id} is effective before the log's time; give it a later `effective`")
+
+        def change(offset: int) -> None:
+            self.timeline.add(catalog)
+            self.shapes.clear()
+            self.books.change_plans(catalog, offset)
+            self.life.decide_held(catalog, offset)
+
+        return change
+
+    def _ready(self) -> None:
+        if self.due_generation:
+            raise InvariantError("a generation starts here: take a checkpoint before the next record")
+
+    def move_clock(self, time_us: int, offset: int) -> None:
+        """The log's time never runs back; timers that it passes fire now, before the record is handled."""
+        if time_us > self.life.clock:
+            self.life.clock = time_us
+            if time_us > self.life.next_due:
+                self.life.fire(offset)
+
+    def taken(self, offset: int) -> None:
+        """Count a record that was handled, and start a generation where the log says so."""
+        self.last_offset = offset
+        self.counts["records"] += 1
+        self.since += 1
+        if self.since >= self.generation_records:
+            self.starts_generation(offset)
+
+    def starts_generation(self, offset: int) -> bool:
+        """Whether the record at the offset starts a generation: enough records for what must be written again."""
+        if self.since < 4 * self.live_entities:
+            return False
+        self.generation, self.since, self.due_generation = offset, 0, True
+        return True
+
+    # ------------------------------------------------------------ accounts and rejects
+
+    def stream(self, account: str, source: str) -> Stream:
+        """The stream of an account and source, made when first seen."""
+        state = self.accounts.get(account)
+        if state is None:
+            home = self.partitions == 1 or partition_of(account, self.partitions) == self.partition
+            state = self.accounts[account] = AccountState(account, home)
+        stream = state.streams.get(source)
+        if stream is None:
+            stream = state.streams[source] = Stream(state, source)
+        return stream
+
+    def touch_account(self, account: AccountState, offset: int) -> None:
+        """Note that the record changed the account."""
+        account.version = offset
+        if not account.dirty:
+            account.dirty = True
+            self.dirty_accounts.append(account)
+
+    def rejected(
+        self, offset: int, reason: str, message: str, account: str, source: str, id_: str, place: str, raw: bytes
+    ) -> None:
+        """Keep a record that is not taken, whole, with its reason."""
+        received = max(self.life.clock, 0)
+        self.out.rejected.append(
+            (self.partition, offset, offset, received, reason, message, account, source, id_, place, raw)
+        )
+
+    # ------------------------------------------------------------ checkpoint and recovery
+
+    def checkpoint(self) -> Checkpoint:
+        """Rows since the last one and the touched state, encoded; nothing in it changes afterwards."""
+        state = self._state_rows()
+        out = self.out
+        for unit in self.life.dirty:
+            unit.dirty = False
+            if unit.queued != -1:
+                out.units.append(self._unit_row(unit))
+        self.life.dirty.clear()
+        self.life.gone.clear()
+        out.events = self.buffer.freeze()
+        self.out = Output(out.events)
+        self.books.out = self.out
+        self.due_generation = False
+        return Checkpoint(
+            self.partition, out, self.generation, state, self.last_offset, self.meta(), self.digests()
+        )
+
+    def _unit_row(self, unit: Any) -> tuple[Any, ...]:
+        return snapshot.unit_row(unit, self.partition, self.timeline.month(unit.account, unit.last_any))
+
+    def meta(self) -> dict[str, Any]:
+        """What a checkpoint must know beside entities; plain JSON."""
+        return {
+            "last_offset": self.last_offset,
+            "clock_us": self.life.clock,
+            "engine_version": self.engine_version,
+            "catalogs": [c.id for c in self.timeline.catalogs],
+            "generation": self.generation,
+            "since": self.since,
+            "control_seq": self.control_seq,
+            "controls": list(self.controls),
+            "log_id": self.log_id,
+            "partitions": self.partitions,
+            "counts": dict(self.counts),
+            "lines": {str(month): totals for month, totals in sorted(self.books.line_totals.items())},
+        }
+
+    def digests(self) -> dict[str, Any]:
+        """Count and sum of the hashes of live entities as of the last checkpoint."""
+        return {"entities": len(self._hashes), "sum": self._digest}
+
+    def _state_rows(self) -> list[StateRow]:
+        books, rows = self.books, []
+        whole = self.due_generation
+        gone = [StateRow("unit", u.unit_id.encode(), u.version, b"") for u in self.life.gone]
+        for key, version in books.dirty_originals.items():
+            if key not in books.originals:
+                gone.append(StateRow("original", encode(key), version, b""))
+        for unit in list(self.life.live.values()) if whole else self.life.dirty:
+            if unit.queued != -1:
+                rows.append(StateRow("unit", unit.unit_id.encode(), unit.version, encode(snapshot.unit_body(unit))))
+        for counter in list(books.counters.values()) if whole else books.dirty_counters:
+            rows.append(StateRow("counter", encode(counter.key), counter.version, encode(counter.body())))
+        for account in list(self.accounts.values()) if whole else self.dirty_accounts:
+            if account.version >= 0:
+                body = encode([account.highest, account.oldest, account.closed_month])
+                rows.append(StateRow("account", account.id.encode(), account.version, body))
+        versions = books.original_versions
+        versions.update(books.dirty_originals)
+        for key in list(books.originals) if whole else list(books.dirty_originals):
+            if key in books.originals:
+                rows.append(StateRow("original", encode(key), versions[key], encode(books.originals[key])))
+            else:
+                versions.pop(key, None)
+        self._settle(rows, gone)
+        return rows if whole else rows + gone
+
+    def _settle(self, rows: list[StateRow], gone: list[StateRow]) -> None:
+        """Bring the digest up to the rows and forget what was touched."""
+        for row in (*rows, *gone):
+            which = (row.kind, row.entity)
+            self._digest -= self._hashes.pop(which, 0)
+            if row.body:
+                self._hashes[which] = hashed = entity_hash(*row)
+                self._digest += hashed
+        self._digest &= _MASK
+        for counter in self.books.dirty_counters:
+            counter.dirty = False
+        for account in self.dirty_accounts:
+            account.dirty = False
+        self.books.dirty_counters.clear()
+        self.dirty_accounts.clear()
+        self.books.dirty_originals.clear()
+
+    @classmethod
+    def restore(
+        cls,
+        partition: int,
+        meta: dict[str, Any],
+        state: Iterable[StateRow],
+        publications: Iterable[tuple[int, bytes]],
+        identities: Iterable[tuple[list[str], list[str], list[str], list[int]]],
+        finals: Iterable[tuple[str, str, str, int, int, str]],
+        generation_records: int = GENERATION_RECORDS,
+    ) -> Engine:
+        """The engine as it was at a checkpoint.
+
+        `publications` are those of `meta["catalogs"]`; `identities` chunks of (accounts, sources, ids, times)
+        of accepted events, `finals` (account, meter, key, ordinal, ended, runs) of final units, all ≤ the marker.
+        """
+        engine = cls(partition, generation_records)
+        for _, body in publications:
+            engine.timeline.add(compile_publication(body))
+        engine.last_offset = meta["last_offset"]
+        engine.life.clock = meta["clock_us"]
+        for name in ("engine_version", "generation", "since", "control_seq", "log_id", "partitions"):
+            setattr(engine, name, meta[name])
+        engine.controls = dict.fromkeys(meta["controls"])
+        engine.counts = dict(meta["counts"])
+        engine.books.line_totals = {int(month): totals for month, totals in meta["lines"].items()}
+        loaded = list(state)
+        for row in sorted(loaded, key=lambda r: r.kind):  # accounts first
+            engine._load(row)
+        engine._load_identities(identities)
+        engine._load_finals(finals)
+        engine._index()
+        return engine
+
+    def _load(self, row: StateRow) -> None:
+        which = (row.kind, row.entity)
+        self._hashes[which] = hashed = entity_hash(*row)
+        self._digest = (self._digest + hashed) & _MASK
+        body = decode(row.body)
+        if row.kind == "account":
+            account = AccountState(row.entity.decode())
+            account.highest, account.oldest, account.closed_month = body
+            account.reach(account.highest, account.highest - account.oldest)
+            account.version = row.version
+            self.accounts[account.id] = account
+        elif row.kind == "counter":
+            account_id, month, plan, version, name = decode(row.entity)
+            charge = next(c for c in self.timeline.plan(plan, version).charges if c.name == name)
+            counter = Counter((account_id, month, plan, version, name), charge, 1, 1)
+            counter.load(body, row.version)
+            self.books.counters[counter.key] = counter
+        elif row.kind == "original":
+            key = snapshot.original_key(decode(row.entity))
+            self.books.originals[key] = body
+            self.books.original_versions[key] = row.version
+            self.books.await_expiry(key, body)
+        else:
+            catalog = self.timeline.named(body[2])
+            meter = catalog.meter_by_name[body[1]]
+            unit = unit_from_body(row.entity.decode(), body, meter, row.version)
+            self.life.live[unit.unit_id] = unit
+
+    def _load_identities(self, chunks: Iterable[tuple[list[str], list[str], list[str], list[int]]]) -> None:
+        for accounts, sources, ids, times in chunks:
+            digests, days = [], []
+            for account, source, id_, time in zip(accounts, sources, ids, times, strict=True):
+                stream = self.stream(account, source)
+                day = time // DAY_US
+                if day >= stream.account.oldest_day:
+                    digests.append(digest(stream.head, id_))
+                    days.append(day)
+            self.seen.add_many(digests, days)
+
+    def _load_finals(self, finals: Iterable[tuple[str, str, str, int, int, str]]) -> None:
+        for account_id, meter, name, ordinal, ended, runs in finals:
+            account = self.accounts.get(account_id)
+            if account is not None and ended // DAY_US >= account.oldest_day:
+                self.life.load_stub(account.meter(meter), name, ordinal, ended, msgspec.json.decode(runs))
+
+    def _index(self) -> None:
+        """Maps and timers, from the units."""
+        for unit in sorted(self.life.live.values(), key=lambda u: (u.opened_offset, u.ordinal)):
+            self.life.index(unit, self.accounts[unit.account])
+            if unit.state != FINAL:
+                self.life.schedule(unit)
+        for account in self.accounts.values():
+            account.at_home = self.partitions == 1 or partition_of(account.id, self.partitions) == self.partition

@@ -1,0 +1,151 @@
+"""What was seen before, exactly, in a few bytes each: event identities and the keys of final units.
+
+A `Seen` maps a 128-bit digest to the UTC day until which it counts and, optionally, a 64-bit payload.
+Recent digests are in a dict; older ones in sorted segments of 16 + 4 (+ 8) bytes, each with a blocked
+Bloom filter of 2 bytes a digest in front, so that a new digest costs one memory access a segment.
+When a digest moves, and what is merged when, never changes an answer. Core: no I/O.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+RECENT = 200_000  # digests kept in the dict before they become a segment
+_FANOUT = 4  # a segment is merged with its neighbour when that is less than this many times larger
+
+
+def prefix(*parts: str) -> bytes:
+    """Head of a digest's input; with the last part behind it no two lists of parts are alike."""
+    return "".join(f"{len(p)}:{p}" for p in parts).encode()
+
+
+def digest(head: bytes, last: str) -> bytes:
+    """128 bits of SHA-256 over the parts."""
+    return sha256(head + last.encode()).digest()[:16]
+
+
+class _Segment:
+    """Digests sorted by their high half, with days, payloads and a Bloom filter."""
+
+    __slots__ = ("bloom", "days", "high", "low", "payload")
+
+    def __init__(
+        self,
+        high: NDArray[np.uint64],
+        low: NDArray[np.uint64],
+        days: NDArray[np.int32],
+        payload: NDArray[np.int64] | None,
+    ) -> None:
+        order = np.argsort(high)
+        self.high, self.low, self.days = high[order], low[order], days[order]
+        self.payload = None if payload is None else payload[order]
+        self.bloom = np.zeros(max(len(high) // 4, 1), np.uint64)  # 64 bits a word: 16 bits a digest
+        np.bitwise_or.at(self.bloom, self._word(low), _mask(low))
+
+    def _word(self, low: NDArray[np.uint64]) -> NDArray[np.int64]:
+        return (low % np.uint64(len(self.bloom))).astype(np.int64)
+
+    def find(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[tuple[int, int]]:
+        """(index in the question, index in the segment) of the digests that are here."""
+        mask = _mask(low)
+        maybe = np.flatnonzero((self.bloom[self._word(low)] & mask) == mask)
+        if not len(maybe):
+            return []
+        found = []
+        for i, start in zip(maybe.tolist(), np.searchsorted(self.high, high[maybe]).tolist(), strict=True):
+            at = start
+            while at < len(self.high) and self.high[at] == high[i]:
+                if self.low[at] == low[i]:
+                    found.append((i, at))
+                    break
+                at += 1
+        return found
+
+
+def _mask(low: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Four bits of a Bloom word, from bits that do not choose the word."""
+    one = np.uint64(1)
+    bits = [one << ((low >> np.uint64(shift)) & np.uint64(63)) for shift in (58, 52, 46, 40)]
+    mask: NDArray[np.uint64] = bits[0] | bits[1] | bits[2] | bits[3]
+    return mask
+
+
+def _halves(joined: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    both = np.frombuffer(joined, np.uint64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+class Seen:
+    """Digest → day (and payload). The caller decides by the day whether an entry still counts."""
+
+    def __init__(self, *, with_payload: bool = False, recent_limit: int = RECENT) -> None:
+        self.recent: dict[bytes, int] = {}
+        self.payloads: dict[bytes, int] | None = {} if with_payload else None
+        self._segments: list[_Segment] = []
+        self.limit = recent_limit
+
+    def __len__(self) -> int:
+        return len(self.recent) + sum(len(s.high) for s in self._segments)
+
+    def older(self, digests: list[bytes]) -> dict[int, int]:
+        """Index → day, for those of the digests that are in a segment."""
+        found: dict[int, int] = {}
+        if self._segments and digests:
+            high, low = _halves(b"".join(digests))
+            for segment in self._segments:
+                for i, at in segment.find(high, low):
+                    found[i] = max(int(segment.days[at]), found.get(i, -(2**31)))
+        return found
+
+    def get(self, one: bytes) -> tuple[int, int] | None:
+        """(day, payload) of the entry with the latest day, or None."""
+        day = self.recent.get(one)
+        if day is not None:
+            return day, 0 if self.payloads is None else self.payloads[one]
+        best = None
+        if self._segments:
+            high, low = _halves(one)
+            for segment in self._segments:
+                for _, at in segment.find(high, low):
+                    payload = 0 if segment.payload is None else int(segment.payload[at])
+                    if best is None or segment.days[at] > best[0]:
+                        best = int(segment.days[at]), payload
+        return best
+
+    def add(self, one: bytes, day: int, payload: int = 0) -> None:
+        """Remember a digest; a later day replaces an earlier one."""
+        self.recent[one] = day
+        if self.payloads is not None:
+            self.payloads[one] = payload
+
+    def add_many(self, digests: list[bytes], days: list[int]) -> None:
+        """Remember many, as recovery does."""
+        self.recent.update(zip(digests, days, strict=True))
+        if self.payloads is not None:
+            self.payloads.update(zip(digests, repeat(0)))
+        self.compact(-(2**31))
+
+    def compact(self, forget_before: int) -> None:
+        """Move recent digests into a segment when there are many; drop days before `forget_before`."""
+        if len(self.recent) < self.limit:
+            return
+        high, low = _halves(b"".join(self.recent))
+        days = np.fromiter(self.recent.values(), np.int32, len(self.recent))
+        payload = None
+        if self.payloads is not None:
+            payload = np.fromiter(self.payloads.values(), np.int64, len(self.payloads))
+            self.payloads = {}
+        self.recent = {}
+        while self._segments and len(self._segments[-1].high) < _FANOUT * len(high):
+            other = self._segments.pop()
+            keep = other.days >= forget_before
+            high = np.concatenate([other.high[keep], high])
+            low = np.concatenate([other.low[keep], low])
+            days = np.concatenate([other.days[keep], days])
+            if payload is not None and other.payload is not None:
+                payload = np.concatenate([other.payload[keep], payload])
+        self._segments.append(_Segment(high, low, days, payload))

@@ -1,0 +1,477 @@
+"""The life of units: which unit an event joins, when units end, and what happens to those that ended.
+
+Owns live units, the timers and the stubs of final units. Follows docs/semantics.md D7–D22; the comments
+name the step. Calls `Books` whenever facts of an ended unit changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from heapq import heappop, heappush
+from typing import Any
+
+from unitrate.accounts import AccountState, MeterState
+from unitrate.booking import Books
+from unitrate.catalog.compiled import DAY_US, Catalog, Meter
+from unitrate.events import Event
+from unitrate.identities import Seen, digest
+from unitrate.routing import Shape
+from unitrate.snapshot import is_live, unit_row
+from unitrate.state import derived_id
+from unitrate.timeline import civil_month
+from unitrate.units import FINAL, NEVER, OPEN, SEALED, EndEvent, Unit, Verdict
+
+_ORDINAL_BITS = 11  # a stub's payload: end (µs), then ordinal
+_FAILED_STATUS = {"error": "work.failed", "timeout": "work.failed", "cancelled": "work.cancelled"}
+
+
+class Item:
+    """One event on its way to a unit: what was read, counted and priced of it."""
+
+    __slots__ = (
+        "attributes", "by_name", "completion_pico", "cost", "event", "offset", "retry_of", "shape", "time",
+        "unpriced", "usage",
+    )  # fmt: skip
+
+    def __init__(
+        self, event: Event, shape: Shape, time: int, offset: int, priced: tuple[Any, ...], notes: tuple[Any, ...]
+    ) -> None:
+        self.event = event
+        self.shape = shape
+        self.time = time
+        self.offset = offset
+        self.cost, _, _, unpriced, self.usage = priced
+        self.attributes, _, self.by_name, _, self.completion_pico = notes
+        self.unpriced: list[Any] | None = None
+        if unpriced and not shape.catalog.unknown_is_zero:
+            data, bill = event.data, event.data.cost
+            billed = (None, None) if bill is None else (str(bill.amount), bill.currency)
+            self.unpriced = [data.provider, data.model or "", time, self.usage or {}, *billed]
+        run = event.data.retry_of
+        self.retry_of = run if run and run != event.data.run_id else ""  # D51
+
+    @property
+    def ordinary(self) -> bool:
+        """Neither background nor a verdict: such an event opens units and keeps them open."""
+        return not (self.shape.is_verdict or self.shape.background)
+
+
+class Stub:
+    """What is left of a final unit inside the horizon."""
+
+    __slots__ = ("by_run", "ended", "ordinal")
+
+    def __init__(self, payload: int, by_run: bool) -> None:
+        self.by_run = by_run
+        self.ended = payload >> _ORDINAL_BITS
+        self.ordinal = payload & ((1 << _ORDINAL_BITS) - 1)
+
+
+class Lifecycle:
+    """Live units of one partition."""
+
+    def __init__(self, partition: int, books: Books) -> None:
+        self.partition = partition
+        self.books = books
+        self.clock = -(2**62)
+        self.live: dict[str, Unit] = {}
+        self.dirty: list[Unit] = []
+        self.gone: list[Unit] = []
+        self.stubs = Seen(with_payload=True)
+        self._heap: list[tuple[int, int, Unit]] = []
+        self.next_due = NEVER
+
+    # ------------------------------------------------------------ timers
+
+    def schedule(self, unit: Unit) -> None:
+        """Put the unit's next deadline into the heap, unless an earlier entry stands there and will ask again."""
+        due = unit.deadline()
+        if due < unit.queued:
+            unit.queued = due
+            heappush(self._heap, (due, unit.opened_offset, unit))
+            self.next_due = self._heap[0][0]
+
+    def fire(self, offset: int) -> None:
+        """Fire every timer whose deadline the clock has passed, in order (ruling 2)."""
+        heap = self._heap
+        while heap and heap[0][0] < self.clock:
+            due, _, unit = heappop(heap)
+            if unit.queued != due:
+                continue  # a leftover: the unit was queued earlier since, or is gone
+            unit.queued = NEVER
+            if unit.deadline() == due:
+                self._timer(unit, due, offset)
+            if unit.state != FINAL:
+                self.schedule(unit)
+        self.next_due = heap[0][0] if heap else NEVER
+
+    def _timer(self, unit: Unit, due: int, offset: int) -> None:
+        if unit.state == OPEN:
+            self._seal(unit, due, offset)
+        elif unit.meter.accept is not None and not unit.awaited:
+            unit.awaited = True
+            self.touch(unit, offset)
+            if not unit.verdicts:
+                self.books.book(unit, offset)
+        else:
+            self._finish(unit, offset)
+
+    def touch(self, unit: Unit, offset: int) -> None:
+        """Note that the record at the offset changed the unit."""
+        unit.version = offset
+        if not unit.dirty:
+            unit.dirty = True
+            self.dirty.append(unit)
+
+    def _seal(self, unit: Unit, instant: int, offset: int) -> None:
+        unit.seal(instant)
+        self.touch(unit, offset)
+        self.books.book(unit, offset)
+
+    def _finish(self, unit: Unit, offset: int) -> None:
+        """Every window is past: a row, and a stub in place of the unit, unless it is held."""
+        unit.state = FINAL
+        unit.queued = NEVER
+        self.touch(unit, offset)
+        if not is_live(unit):
+            self._drop(unit)
+
+    def _drop(self, unit: Unit) -> None:
+        del self.live[unit.unit_id]
+        unit.queued = -1
+        self.books.out.units.append(unit_row(unit, self.partition, unit.period))
+        if unit.meter.each is not None and unit.version == unit.opened_offset:
+            return  # it never outlived a record, so no state row tells of it
+        self.gone.append(unit)
+        if unit.meter.each is not None:
+            return
+        state = self.books.accounts[unit.account].meter(unit.meter.name)
+        if state.keys.get(unit.key) is unit:
+            del state.keys[unit.key]
+            self.add_stub(digest(state.head, unit.key), unit.ended, unit.ordinal)
+        for run in unit.runs:
+            if state.runs.get(run) is unit:
+                del state.runs[run]
+            self.add_stub(digest(state.run_head, run), unit.ended, unit.ordinal)
+
+    def add_stub(self, which: bytes, ended: int, ordinal: int) -> None:
+        """Remember a final unit's key or run for the horizon; the latest end stands."""
+        former = self.stubs.get(which)
+        payload = ended << _ORDINAL_BITS | min(ordinal, (1 << _ORDINAL_BITS) - 1)
+        if former is None or former[1] <= payload:
+            self.stubs.add(which, ended // DAY_US, payload)
+
+    def _stub(self, account: AccountState, head: bytes, last: str, by_run: bool = True) -> Stub | None:
+        found = self.stubs.get(digest(head, last))
+        return None if found is None or found[0] < account.oldest_day else Stub(found[1], by_run)
+
+    # ------------------------------------------------------------ routing to a unit
+
+    def handle(self, account: AccountState, item: Item) -> Unit | str:
+        """The unit that the event joined, or why none: a cost-only reason, `no_unit` or `unit_final`."""
+        attributes = item.by_name
+        passed_over = False
+        for meter in item.shape.meters:
+            if meter.each is not None:
+                return self._each(account, item, meter)
+            fits = _matches(meter, attributes)
+            if fits is False:
+                continue
+            state = account.meter(meter.name)
+            key = item.event.data.run_id if meter.key is None else attributes.get(meter.key)
+            if fits is None or not key:  # D7
+                known = self._known(account, state, meter, item)
+                if known is None:
+                    passed_over = True
+                    continue
+                return self._meet(account, state, known, item, meter, None)
+            return self._meet(account, state, self._find(account, state, meter, key, item), item, meter, key)
+        if not passed_over:
+            return "unmetered"
+        return "no_unit" if item.shape.is_verdict else "no_key"
+
+    def _run(self, account: AccountState, state: MeterState, meter: Meter, run: str) -> Unit | Stub | None:
+        """The unit through which a run is known (D8, D53)."""
+        unit = state.runs.get(run)
+        if unit is None and meter.key is None:
+            unit = state.keys.get(run)
+        if unit is not None:
+            return unit
+        stub = self._stub(account, state.run_head, run)
+        if stub is None and meter.key is None:
+            stub = self._stub(account, state.head, run)
+        return stub
+
+    def _known(self, account: AccountState, state: MeterState, meter: Meter, item: Item) -> Unit | Stub | None:
+        found = self._run(account, state, meter, item.event.data.run_id)
+        if found is None and item.retry_of:
+            found = self._run(account, state, meter, item.retry_of)
+        return found
+
+    def _find(
+        self, account: AccountState, state: MeterState, meter: Meter, key: str, item: Item
+    ) -> Unit | Stub | None:
+        """D10, D12."""
+        run = item.event.data.run_id
+        if meter.key is None:
+            absorbed = state.runs.get(run) or self._stub(account, state.run_head, run)
+            if absorbed is not None:
+                return absorbed
+        if item.retry_of and not item.shape.is_verdict and not meter.charges_retries:
+            original = self._run(account, state, meter, item.retry_of)
+            if isinstance(original, Unit) and original.state != FINAL:
+                return original
+        unit = state.keys.get(key)
+        if unit is not None:
+            return unit
+        stub = self._stub(account, state.head, key, by_run=False)
+        if stub is None and item.shape.is_verdict:
+            return self._known(account, state, meter, item)
+        return stub
+
+    # ------------------------------------------------------------ recovery
+
+    def load_stub(self, state: MeterState, name: str, ordinal: int, ended: int, runs: list[str]) -> None:
+        """A final unit of the `units` table; `name` is its key as people see it."""
+        key = name if ordinal == 1 else name.removesuffix(f"~{ordinal}")
+        self.add_stub(digest(state.head, key), ended, ordinal)
+        for run in runs:
+            self.add_stub(digest(state.run_head, run), ended, ordinal)
+
+    def index(self, unit: Unit, account: AccountState) -> None:
+        """Find a restored unit by its key and runs again; call in the order of opening."""
+        state = account.meter(unit.meter.name)
+        for run in unit.runs:
+            state.runs[run] = unit
+        if unit.meter.each is None:
+            state.keys[unit.key] = unit
+
+    # ------------------------------------------------------------ meeting a unit
+
+    def _meet(
+        self, account: AccountState, state: MeterState, found: Unit | Stub | None, item: Item, meter: Meter,
+        key: str | None,
+    ) -> Unit | str:  # fmt: skip
+        shape, time = item.shape, item.time
+        if found is None:
+            if shape.is_verdict:
+                return "no_unit"
+            if shape.background or key is None:
+                return "background"
+            return self._open(account, state, item, meter, key, 1)
+        if isinstance(found, Stub):
+            if not found.by_run and key is not None and self._opens_next(found.ended, item, meter):  # D55
+                return self._open(account, state, item, meter, key, found.ordinal + 1)
+            return "unit_final"
+        unit = found
+        if unit.state == OPEN and item.ordinary and time > unit.window_end:
+            self._seal(unit, self.clock, item.offset)  # D13
+        if unit.state == OPEN:
+            self._join_open(account, state, unit, item)
+            return unit
+        return self._meet_ended(account, state, unit, item, key)
+
+    def _meet_ended(
+        self, account: AccountState, state: MeterState, unit: Unit, item: Item, key: str | None
+    ) -> Unit | str:
+        """D15."""
+        meter, time, clock = unit.meter, item.time, self.clock
+        sealed = unit.state == SEALED
+        if sealed and self._is_new_retry(unit, item):  # a
+            return self._reopen(account, state, unit, item)
+        reopen = meter.reopen
+        if reopen is not None and item.shape.type == "work.reopened" and time > unit.ended:  # b
+            if sealed and reopen.same_unit and unit.inside(reopen.within_us, time, clock):
+                return self._reopen(account, state, unit, item)
+        elif reopen is not None and self._opens_next(unit.ended, item, meter):
+            if sealed and reopen.same_unit and unit.inside(reopen.within_us, time, clock):
+                return self._reopen(account, state, unit, item)
+            if key == unit.key:  # D55
+                return self._open(account, state, item, meter, key, unit.ordinal + 1)
+        settling = sealed and unit.inside(meter.settle_us, time, clock)
+        deciding = sealed and item.shape.is_verdict and unit.takes_verdict(item.shape.type, time, clock)
+        if not settling and not deciding:  # e
+            return "unit_final"
+        self._join(account, state, unit, item)  # c, d
+        if settling and item.shape.type == "work.escalated":
+            unit.escalated = True
+        if deciding:
+            self._note_verdict(unit, item)
+        self.books.book(unit, item.offset)
+        self.schedule(unit)
+        return unit
+
+    @staticmethod
+    def _opens_next(ended: int, item: Item, meter: Meter) -> bool:
+        if meter.reopen is None or not item.ordinary or item.time <= ended:
+            return False
+        return item.shape.is_request or item.shape.type == "work.started"
+
+    @staticmethod
+    def _is_new_retry(unit: Unit, item: Item) -> bool:
+        if not item.retry_of or not item.ordinary or unit.meter.charges_retries:
+            return False
+        return item.event.data.run_id not in unit.retry_runs
+
+    def _reopen(self, account: AccountState, state: MeterState, unit: Unit, item: Item) -> Unit:
+        unit.open_from(item.time, self.clock)
+        self._join_open(account, state, unit, item)
+        return unit
+
+    def _open(
+        self, account: AccountState, state: MeterState, item: Item, meter: Meter, key: str, ordinal: int
+    ) -> Unit:
+        unit = self._new(account, item, meter, key, ordinal)
+        state.keys[key] = unit
+        if item.retry_of:
+            unit.retry = True
+            unit.retry_runs[item.event.data.run_id] = None
+        unit.open_from(item.time, self.clock)
+        self._join_open(account, state, unit, item)
+        return unit
+
+    def _new(self, account: AccountState, item: Item, meter: Meter, key: str, ordinal: int) -> Unit:
+        data, offset = item.event.data, item.offset
+        unit_id = derived_id(account.id, meter.name, key, ordinal, self.partition, offset)
+        unit = Unit(unit_id, account.id, meter, item.shape.catalog.id, key, ordinal)
+        unit.opened_offset = offset
+        unit.opened_month = civil_month(item.time // DAY_US)
+        unit.workspace, unit.workflow = data.workspace or "", data.workflow
+        self.live[unit_id] = unit
+        return unit
+
+    def _each(self, account: AccountState, item: Item, meter: Meter) -> Unit:
+        """Every event is one unit, ended and final at once (D9)."""
+        unit = self._new(account, item, meter, item.event.id, 1)
+        unit.retry = bool(item.retry_of)
+        unit.open_from(item.time, self.clock)
+        shape = item.shape
+        type_ = _FAILED_STATUS.get(shape.status, "work.completed") if shape.is_request else shape.type
+        if type_ not in ("work.failed", "work.cancelled"):
+            type_ = "work.completed"
+        unit.note_end(EndEvent(item.time, item.offset, type_, item.completion_pico))
+        self._add(unit, item)
+        unit.seal(self.clock)
+        unit.awaited = True
+        self.touch(unit, item.offset)
+        self.books.book(unit, item.offset)
+        self._finish(unit, item.offset)
+        return unit
+
+    # ------------------------------------------------------------ joining
+
+    def _join_open(self, account: AccountState, state: MeterState, unit: Unit, item: Item) -> None:
+        """D14."""
+        shape = item.shape
+        self._join(account, state, unit, item)
+        if shape.is_verdict:
+            if shape.type == "work.escalated":
+                unit.escalated = True
+            self._note_verdict(unit, item)
+        elif not shape.background:
+            unit.renew(item.time, self.clock)
+            if shape.type in unit.meter.end_on:
+                self._seal(unit, self.clock, item.offset)
+        self.schedule(unit)
+
+    def _join(self, account: AccountState, state: MeterState, unit: Unit, item: Item) -> None:
+        run = item.event.data.run_id
+        if self._is_new_retry(unit, item):  # D11
+            unit.attempts += 1
+            unit.retry_runs[run] = None
+            self._know(state, unit, run)
+        elif unit.meter.key is not None:
+            self._know(state, unit, run)
+        if item.shape.type in unit.meter.end_on:
+            unit.note_end(EndEvent(item.time, item.offset, item.shape.type, item.completion_pico))
+        self._add(unit, item)
+        self.touch(unit, item.offset)
+
+    @staticmethod
+    def _know(state: MeterState, unit: Unit, run: str) -> None:
+        """From here on the run is known through this unit."""
+        former = state.runs.get(run)
+        if former is unit:
+            return
+        if former is not None:
+            del former.runs[run]
+        if unit.meter.key is None:
+            state.keys.pop(run, None)  # D53: its own unit, if any, is no longer found by its key
+        state.runs[run] = unit
+        unit.runs[run] = None
+
+    @staticmethod
+    def _add(unit: Unit, item: Item) -> None:
+        shape, time = item.shape, item.time
+        if shape.is_request:
+            unit.requests += 1
+            unit.background_requests += shape.background
+            unit.cost += item.cost
+            if item.usage:
+                usage = unit.usage
+                for name, count in item.usage.items():
+                    usage[name] = usage.get(name, 0) + count
+            if item.unpriced is not None:
+                unit.unpriced.append(item.unpriced)
+        if item.attributes:
+            unit.note_attributes(item.attributes, time, item.offset)
+        unit.test |= shape.test
+        unit.internal |= shape.internal
+        unit.started_seen |= shape.type == "work.started"
+        if time > unit.last_any:
+            unit.last_any = time
+        if time < unit.started and not shape.is_verdict:
+            unit.started = time
+
+    def _note_verdict(self, unit: Unit, item: Item) -> None:
+        type_, reverse = item.shape.type, unit.meter.reverse
+        if type_ == "work.accepted":
+            accepted = True
+        elif type_ == "work.rejected" or (reverse is not None and type_ in reverse.on):
+            accepted = False
+        else:
+            return
+        unit.verdicts.append(Verdict(item.time, item.offset, accepted, self.clock))
+
+    # ------------------------------------------------------------ publications
+
+    def decide_held(self, catalog: Catalog, offset: int) -> None:
+        """A publication may bring what held units lack (contract §2)."""
+        held = (u for u in self.live.values() if u.state != OPEN and u.disposition == "held")
+        for unit in sorted(held, key=lambda u: u.opened_offset):
+            if unit.reason == "awaiting_acceptance":
+                continue
+            left = []
+            for request in unit.unpriced:
+                cost = priced(request, catalog)
+                if cost is None:
+                    left.append(request)
+                else:
+                    unit.cost += cost
+            unit.unpriced = left
+            self.touch(unit, offset)
+            self.books.book(unit, offset, catalog)
+            if unit.state == FINAL and not is_live(unit):
+                self._drop(unit)
+
+
+def priced(request: list[Any], catalog: Catalog) -> int | None:
+    """Cost of a request that was unpriced, under another catalog: [provider, model, time, usage, amount, currency]."""
+    provider, model, time, usage, amount, currency = request
+    if amount is not None:
+        return catalog.costs.converted_pico(Decimal(amount), currency)
+    rates = catalog.costs.rates(provider, model, time)
+    return None if rates is None else rates.cost_pico(usage)
+
+
+def _matches(meter: Meter, attributes: Mapping[str, str]) -> bool | None:
+    """True, False, or None where the event lacks an attribute that `match` names."""
+    fits: bool | None = True
+    for name, value in meter.match:
+        own = attributes.get(name)
+        if own is None:
+            fits = None
+        elif own != value:
+            return False
+    return fits
