@@ -47,7 +47,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python .ci/schemas.py --check
+	$(BIN)/python -m unitrate.catalog.schema --check
+	$(BIN)/check-jsonschema --schemafile schemas/catalog.schema.json examples/*/catalog.yaml benchmarks/catalog.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: $(READY)
@@ -55,7 +56,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 schemas: $(READY)
-	$(BIN)/python .ci/schemas.py
+	$(BIN)/python -m unitrate.catalog.schema
 
 wheel: $(READY)
 	$(BIN)/python .ci/wheel.py
