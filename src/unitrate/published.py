@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from unitrate.catalog.publication import compile_publication
+from unitrate.catalog.compiling import compile_publication
 from unitrate.errors import InputError, StoreError
 from unitrate.timeline import Timeline
 

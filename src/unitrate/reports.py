@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from unitrate.figures import EXACT, money_text, month_text, plain, ratio
 from unitrate.published import check_account, currency
-from unitrate.store import queries
+from unitrate.store.queries import report_rows
 
 if TYPE_CHECKING:
     from unitrate.store import Store
@@ -36,8 +36,8 @@ def report(store: Store, period: int, by: Sequence[str] = (), account: str | Non
     """The report of a month. Raises InputError for a column or an account that there is not."""
     if account is not None:
         check_account(store, account)
-    rows = [figured(row) for row in queries.report_rows(store, period, account, list(by))]
-    total = queries.report_rows(store, period, account, [])  # not a sum: a unit may stand in several rows
+    rows = [figured(row) for row in report_rows(store, period, account, list(by))]
+    total = report_rows(store, period, account, [])  # not a sum: a unit may stand in several rows
     return Report(period, currency(store), tuple(by), tuple(rows), figured(total[0]))
 
 

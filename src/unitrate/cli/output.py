@@ -17,9 +17,11 @@ from typing import Any, Literal
 
 from unitrate.figures import plain, rounded
 
-Kind = Literal["text", "count", "quantity", "money", "rate", "time"]
+Kind = Literal["text", "number", "count", "quantity", "money", "rate", "time"]
 LEFT: tuple[Kind, ...] = ("text", "time")
 SMALL_DIGITS = 6  # of money in a table where a minor unit would show amounts as zero
+WIDEST = 10_000
+NEXT = "Next:  "
 NARROW = 100  # columns that a page without a terminal is made for
 
 
@@ -83,9 +85,10 @@ def print_rich(renderable: Any, indent: int = 0) -> None:
     from rich.console import Console
     from rich.padding import Padding
 
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        needed = console.measure(renderable).maximum + indent
+        wide = Console(width=WIDEST)
+        needed = wide.measure(renderable).maximum + indent
         console = Console(highlight=False, markup=False, emoji=False, width=max(NARROW, needed))
     with console.capture() as captured:
         console.print(Padding(renderable, (0, 0, 0, indent)) if indent else renderable)
@@ -130,6 +133,11 @@ def human(kind: Kind, value: Any, digits: int) -> str:
     return str(value)
 
 
+def fate_words(disposition: str) -> str:
+    """billed, not billed, held."""
+    return {"billable": "billed", "not_billed": "not billed"}.get(disposition, disposition)
+
+
 def machine(value: Any) -> Any:
     """One value as a program reads it: decimals as text with all digits, times as RFC 3339."""
     if isinstance(value, Decimal):
@@ -146,8 +154,11 @@ def machine(value: Any) -> Any:
 
 
 def print_next(commands: Sequence[tuple[str, str]]) -> None:
-    """The next useful commands, each with what it is for."""
+    """The next useful commands, each with what it is for; beneath it where a line would be too long."""
     width = max(len(command) for command, _ in commands)
+    beside = all(len(NEXT) + width + 3 + len(purpose) <= NARROW for _, purpose in commands)
     for at, (command, purpose) in enumerate(commands):
-        head = "Next:  " if at == 0 else "       "
-        print(f"{head}{command:<{width}}   {purpose}".rstrip())
+        head = NEXT if at == 0 else " " * len(NEXT)
+        print(f"{head}{command:<{width}}   {purpose}" if beside else f"{head}{command}")
+        if not beside:
+            print(f"{' ' * len(NEXT)}    {purpose}")

@@ -86,7 +86,7 @@ COMMANDS = (
         "Invoices of a month: usage, minimums and fees, rounded once to the currency's minor unit.",
         "unitrate invoice --store ./books --period 2025-11 --account acme",
         _invoice,
-        "unitrate.cli.questions:invoice",
+        "unitrate.cli.invoices:invoice",
     ),
     Command(
         "units",
@@ -103,7 +103,7 @@ COMMANDS = (
         "arithmetic, the cost by usage class, the requests.",
         "unitrate explain --store ./books sympy__sympy-13091",
         _explain,
-        "unitrate.cli.questions:explain",
+        "unitrate.cli.explanation:explain",
     ),
     Command(
         "rejected",
