@@ -14,7 +14,7 @@ from unitrate.cli import main
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/expected_invoice.json"))
 # Figures of `unitrate units` that the examples state; money is compared as numbers, not as text.
-MONEY = frozenset({"revenue", "quantity"})
+MONEY = frozenset({"cost", "quantity", "revenue"})
 
 
 def answer(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> Any:
