@@ -164,11 +164,15 @@ def meter_of(name: str, item: Mapping[str, Any]) -> Meter:
     kind = item["unit"]
     speech = kind in SPEECH
     end = item.get("end") or {}
-    ends = end.get("on") or (["work.closed"] if speech else ["work.completed", "work.failed", "work.cancelled"])
+    ends = end.get("on") or (
+        ["work.closed"] if speech else ["work.completed", "work.failed", "work.cancelled"]
+    )
     sizes = item.get("sizes") or {}
     reopen, accept, reverse = (item.get(k) or {} for k in ("reopen", "accept", "reverse"))
     key = item.get("key")
-    tiers = [(t["name"], None if t.get("up_to") is None else number(t["up_to"])) for t in sizes.get("tiers", ())]
+    tiers = [
+        (t["name"], None if t.get("up_to") is None else number(t["up_to"])) for t in sizes.get("tiers", ())
+    ]
     return Meter(
         name=name,
         kind=kind,
@@ -299,7 +303,11 @@ def account_of(name: str, item: Mapping[str, Any], zone: str) -> Account:
         periods.append((entry["plan"], day(first or "1970-01-01"), None if last is None else day(last)))
     terms = {meter: day(t["on"]) for meter, t in (item.get("terms") or {}).items()}
     return Account(
-        name, ZoneInfo(item.get("timezone") or zone), periods, terms, frozenset(item.get("internal_workspaces") or ())
+        name,
+        ZoneInfo(item.get("timezone") or zone),
+        periods,
+        terms,
+        frozenset(item.get("internal_workspaces") or ()),
     )
 
 

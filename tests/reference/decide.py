@@ -158,7 +158,7 @@ def _one(
 ) -> OneCharge:
     rules = merged(unit.meter.rules, charge.rules)
     reason, fraction = policy(unit, rules, facts, is_copy)
-    quantity = Fraction(unit.quantity) if charge.of is None else unit.amount(charge.of)
+    quantity = Fraction(unit.quantity) if charge.of is None else _measured(unit, charge.of)
     if fraction == 0:
         return "not_billed", reason, Fraction(0), None
     if quantity is None:
@@ -176,6 +176,11 @@ def _one(
     if cost_plus:
         base = twelve(fraction * sum((c or Fraction(0) for c in costs_under(unit, catalog)), Fraction(0)))
     return "billable", reason, fraction, Share(value, twelve(quantity * fraction), base)
+
+
+def _measured(unit: Unit, name: str) -> Fraction | None:
+    value = unit.amount(name)
+    return None if value is None or value > 10**15 else twelve(value)  # D50
 
 
 def price_value(unit: Unit, charge: Charge) -> Value | None:
@@ -201,5 +206,3 @@ def _by_value(unit: Unit, name: str) -> str:
         return getattr(unit.events[0], name) or "default"
     value = unit.attribute(name)
     return "default" if value is None else value
-
-

@@ -29,11 +29,24 @@ TYPES = (
     "work.annotated",
     *VERDICTS,
 )
-OPERATIONS = "chat completion embedding image audio ocr rerank search tool other".split()
-USAGE = (
-    "input_tokens cache_read_tokens cache_write_tokens cache_write_1h_tokens output_tokens reasoning_tokens "
-    "input_audio_tokens cache_read_audio_tokens output_audio_tokens images pages seconds characters searches tool_calls"
-).split()
+OPERATIONS = ["chat", "completion", "embedding", "image", "audio", "ocr", "rerank", "search", "tool", "other"]
+USAGE = [
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "cache_read_audio_tokens",
+    "output_audio_tokens",
+    "images",
+    "pages",
+    "seconds",
+    "characters",
+    "searches",
+    "tool_calls",
+]
 MEBIBYTE = 1 << 20
 
 
@@ -112,7 +125,7 @@ def read(raw: bytes) -> Event:
         run=_words(data, "run_id"),
         workspace=_words(data, "workspace", "") or "",
         mode=_one_of(data, "mode", ("live", "test", "internal")),
-        retry_of=_words(data, "retry_of", "") or None,
+        retry_of=_retry_of(data),
         attributes=_attributes(data.get("attributes")),
         provider=_words(data, "provider", "") if request else "",
         model=_words(data, "model", "") if request else "",
@@ -139,6 +152,11 @@ def _words(place: Mapping[str, Any], name: str, default: str | None = None) -> s
     return value
 
 
+def _retry_of(data: Mapping[str, Any]) -> str | None:
+    found = None if data.get("retry_of") == "" else _words(data, "retry_of", "")
+    return None if found in ("", data.get("run_id")) else found  # D51
+
+
 def _one_of(place: Mapping[str, Any], name: str, words: tuple[str, ...] | list[str]) -> str:
     value = place.get(name)
     if value is None:
@@ -150,7 +168,7 @@ def _one_of(place: Mapping[str, Any], name: str, words: tuple[str, ...] | list[s
 
 def _flag(place: Mapping[str, Any], name: str) -> bool:
     value = place.get(name)
-    if value not in (None, True, False) or isinstance(value, int) and not isinstance(value, bool):
+    if value not in (None, True, False) or (isinstance(value, int) and not isinstance(value, bool)):
         raise Malformed(name)
     return bool(value)
 

@@ -48,6 +48,8 @@ def cost_of(event: Event, catalog: CatalogView) -> Fraction | None:
         if currency == catalog.currency:
             return twelve(amount)
         return twelve(amount * catalog.fx[currency]) if currency in catalog.fx else None
+    if not any(count for name, count in event.usage.items() if name in PRICED):
+        return Fraction(0)  # D48
     prices = _prices(event, catalog)
     if prices is None:
         return None

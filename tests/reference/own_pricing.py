@@ -67,6 +67,8 @@ def f(
     charge: Charge, paid: Mapping[tuple[str, ...], tuple[Fraction, Fraction]], maximum: Fraction | None
 ) -> Fraction:
     """f of a charge: its prices' paid quantities and cost bases, capped, rounded half up to 12 decimals (D31)."""
-    total = sum((price_of(charge.prices[v], converted(charge, q), c) for v, (q, c) in paid.items()), Fraction(0))
+    total = sum(
+        (price_of(charge.prices[v], converted(charge, q), c) for v, (q, c) in paid.items()), Fraction(0)
+    )
     amount = twelve(total)
     return amount if maximum is None else min(amount, maximum)

@@ -119,7 +119,9 @@ class Figures:
 
     units: dict[tuple[str, str, str, int], UnitFigures] = field(default_factory=dict)
     charges: dict[tuple[Segment, str], ChargeFigures] = field(default_factory=dict)
-    fates: dict[int, str] = field(default_factory=dict)  # by offset: accepted, duplicate, malformed, in_future …
+    fates: dict[int, str] = field(
+        default_factory=dict
+    )  # by offset: accepted, duplicate, malformed, in_future …
     cost_only: dict[int, CostOnly] = field(default_factory=dict)  # by offset
     request_costs: dict[int, Fraction] = field(default_factory=dict)  # by offset, of every request taken
     walk: Walk = field(default_factory=Walk)
@@ -206,7 +208,7 @@ def _unit(walk: Walk, unit: Unit) -> UnitFigures:
         quantity=Fraction(unit.quantity),
         billable_quantity=billable,
         period=unit.pin.month if unit.pin is not None else month,
-        started=min(times),
+        started=min(e.time for e in unit.events if not e.verdict),
         last_event=max(times),
         ended=None if is_open else unit.ended,
         workspace=unit.events[0].workspace,

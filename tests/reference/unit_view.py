@@ -36,7 +36,9 @@ class Unit:
     number: int  # 2 for key~2
     opened: int  # log offset
     events: list[Event] = field(default_factory=list)
-    costs: dict[int, Fraction | None] = field(default_factory=dict)  # by offset; under the catalog of its time
+    costs: dict[int, Fraction | None] = field(
+        default_factory=dict
+    )  # by offset; under the catalog of its time
     verdicts: list[Event] = field(default_factory=list)  # those with effect
     stretch: int = 0  # index of the event that opened or last re-opened it
     opened_as_retry: bool = False
@@ -46,6 +48,7 @@ class Unit:
     window_end: int = 0  # the first `ended` of this sealing: windows run from it
     waited_out: bool = False  # the accept timer of this sealing has fired
     decision: Decision | None = None
+    decided_end: int = 0  # its end when it was last decided; an original that is re-opened stays one
     pin: Pin | None = None
     booked: dict[str, Share] = field(default_factory=dict)  # by charge
     revenue: Fraction = Fraction(0)
@@ -58,7 +61,10 @@ class Unit:
     # -- time -------------------------------------------------------------------------------------------
 
     def _ordinary(self) -> list[Event]:
-        return [e for e in self.events[self.stretch :] if e.ordinary]
+        """What keeps it open: the event that (re-)opened it, and ordinary ones since."""
+        return [
+            e for i, e in enumerate(self.events) if i >= self.stretch and (e.ordinary or i == self.stretch)
+        ]
 
     def ended_candidate(self) -> int:
         """Where it ended if nothing more came (ruling 4), asked while it is open."""
@@ -166,7 +172,9 @@ class Unit:
     @property
     def accepted(self) -> bool:
         """Accepted by a verdict, or by silence where silence means yes."""
-        return self.verdict == "accepted" or (self.verdict == "" and self.waited_out and self.meter.accept_full)
+        return self.verdict == "accepted" or (
+            self.verdict == "" and self.waited_out and self.meter.accept_full
+        )
 
     def is_verdict_here(self, event: Event) -> bool:
         """Whether the type can accept or reject a unit of this meter."""

@@ -52,7 +52,9 @@ class Walk:
     def move(self, time: int) -> None:
         """Move the clock on; timers whose deadline is strictly earlier fire first (ruling 2)."""
         while True:
-            due = [(at, u.opened, u) for u in self.units if (at := self._deadline(u)) is not None and at < time]
+            due = [
+                (at, u.opened, u) for u in self.units if (at := self._deadline(u)) is not None and at < time
+            ]
             if not due:
                 break
             at, _, unit = min(due, key=lambda d: d[:2])
@@ -82,7 +84,9 @@ class Walk:
             if terms != counter.terms:
                 counter.changes.append(Change(terms=terms))
         for unit in list(self.units):
-            held = unit.sealed_at is not None and unit.decision is not None and unit.decision.reason in MISSING
+            held = (
+                unit.sealed_at is not None and unit.decision is not None and unit.decision.reason in MISSING
+            )
             if held and unit.decision is not None and unit.decision.disposition == "held":
                 self._decide(unit)
 
@@ -100,11 +104,11 @@ class Walk:
     def event(self, event: Event) -> str:
         """Handle a well-formed event; the clock has moved. Returns its fate."""
         event = replace(event, arrival=self.clock)
-        own = [e.time for e in self.taken if e.account == event.account]
         catalog = self.calendar.at(event.time)
-        if own and event.time < max(own) - catalog.dedupe:
+        horizon = self._horizon(event.account)
+        if event.time < horizon:
             return "too_old"
-        if own and self._seen(event, max(own) - catalog.dedupe):
+        if self._seen(event, horizon):
             return "duplicate"
         fate = self._route(event, catalog)
         if fate in ("accepted", "unit_final"):
@@ -118,7 +122,7 @@ class Walk:
     def _route(self, event: Event, catalog: CatalogView) -> str:
         meter, by_run, passed_over = self._meter(event, catalog)
         if meter is None and passed_over and event.verdict:
-            return "no_unit"
+            return "no_unit"  # D52
         if meter is None:
             return self._alone(event, "no_key" if passed_over else "unmetered")
         if meter.each is not None:
@@ -131,7 +135,7 @@ class Walk:
         if unit is None:
             self._open(event, meter, event.run if meter.key is None else event.attributes[meter.key], 1)
             return "accepted"
-        return self._meet(event, unit)
+        return self._meet(event, unit, by_run=by_run)
 
     def _meter(self, event: Event, catalog: CatalogView) -> tuple[Meter | None, bool, bool]:
         """The meter, whether the run decides the unit, and whether a meter was passed over (D7)."""
@@ -141,7 +145,9 @@ class Walk:
                 continue
             if any(event.attributes.get(name, wanted) != wanted for name, wanted in meter.match.items()):
                 continue
-            lacks = [n for n in (*meter.match, *([meter.key] if meter.key else [])) if n not in event.attributes]
+            lacks = [
+                n for n in (*meter.match, *([meter.key] if meter.key else [])) if n not in event.attributes
+            ]
             if meter.each is not None:
                 named = meter.each["type"] == event.type
                 if named and meter.each.get("operation") in (None, event.operation) and not lacks:
@@ -154,27 +160,50 @@ class Walk:
             passed_over = True
         return None, False, passed_over
 
+    def _known(self, account: str, meter: Meter, run: str | None) -> Unit | None:
+        """The unit through which a run is known in a meter (D8, D53)."""
+        if run is None:
+            return None
+        if meter.key is not None:
+            unit = self.runs.get((account, meter.name, run))
+            return None if unit is None or self._forgotten(unit) else unit
+        return self._absorber(account, meter, run) or self._latest(account, meter.name, run)
+
+    def _absorber(self, account: str, meter: Meter, run: str) -> Unit | None:
+        """On a `run_id` meter: the unit that last absorbed the run as a retry."""
+        unit = self.runs.get((account, meter.name, run))
+        return None if unit is None or run == unit.base_key or self._forgotten(unit) else unit
+
     def _run_unit(self, event: Event, meter: Meter) -> Unit | None:
-        for run in (event.run, event.retry_of):
-            if run is not None and (unit := self.runs.get((event.account, meter.name, run))) is not None:
-                return unit
-        return None
+        own = self._known(event.account, meter, event.run)
+        return own or self._known(event.account, meter, event.retry_of)
 
     def _latest(self, account: str, meter: str, key: str) -> Unit | None:
         found = [u for u in self.units if (u.account, u.meter.name, u.base_key) == (account, meter, key)]
-        return found[-1] if found else None
+        found = [u for u in found if u.meter.each is None]
+        return found[-1] if found and not self._forgotten(found[-1]) else None
+
+    def _forgotten(self, unit: Unit) -> bool:
+        """Whether a final unit's key and runs are past the horizon (ruling 16), by the UTC day of its end."""
+        if not unit.final(self.clock) or (unit.decision is not None and unit.decision.disposition == "held"):
+            return False
+        return unit.ended // DAY < self._horizon(unit.account) // DAY
+
+    def _horizon(self, account: str) -> int:
+        """Highest event time of the account before the event at hand, less the dedupe horizon (D56)."""
+        times = [e.time for e in self.taken if e.account == account]
+        return max(times) - self.calendar.catalogs[-1].dedupe if times else -(2**62)
 
     def _find(self, event: Event, meter: Meter, by_run: bool) -> Unit | None:
         """The unit that an event belongs to (D10, D12), or None."""
-        key = event.run if meter.key is None else event.attributes.get(meter.key)
+        key = event.run if meter.key is None else event.attributes.get(meter.key) or None
         by_key = None if by_run or key is None else self._latest(event.account, meter.name, key)
+        if meter.key is None and (absorber := self._absorber(event.account, meter, event.run)) is not None:
+            return absorber
         if event.verdict:
             return by_key or self._run_unit(event, meter)
-        own = self.runs.get((event.account, meter.name, event.run))
-        if meter.key is None and own is not None and event.run in own.absorbed:
-            return own
         if event.retry_of is not None and meter.absorbs_retries:
-            original = self.runs.get((event.account, meter.name, event.retry_of))
+            original = self._known(event.account, meter, event.retry_of)
             if original is not None and not original.final(self.clock):
                 return original
         return by_key or (self._run_unit(event, meter) if by_run else None)
@@ -187,8 +216,9 @@ class Walk:
         self.units.append(unit)
         self._join(event, unit)
 
-    def _meet(self, event: Event, unit: Unit) -> str:
+    def _meet(self, event: Event, unit: Unit, *, by_run: bool) -> str:
         meter = unit.meter
+        own_key = event.run if meter.key is None else event.attributes.get(meter.key)
         if unit.sealed_at is None and event.ordinary and event.time > unit.ended_candidate():
             self._seal(unit, self.clock, unit.ended_candidate())  # D13
         if unit.sealed_at is None:
@@ -200,7 +230,7 @@ class Walk:
                 inside = unit.inside(meter.reopen_within, event)
                 if inside and meter.reopen_same:
                     return self._reopen(event, unit)
-                if event.type != "work.reopened":
+                if event.type != "work.reopened" and own_key == unit.base_key and not by_run:  # D55
                     self._open(event, meter, unit.base_key, unit.number + 1)
                     return "accepted"
         if unit.inside(meter.settle, event) or unit.has_effect(event):
@@ -210,7 +240,7 @@ class Walk:
     def _is_new_retry(self, event: Event, unit: Unit) -> bool:
         if event.retry_of is None or not event.ordinary or not unit.meter.absorbs_retries:
             return False
-        return event.run not in {e.run for e in unit.events if e.ordinary}
+        return event.run not in {e.run for e in unit.events if e.ordinary and e.retry_of is not None}
 
     def _reopen(self, event: Event, unit: Unit) -> str:
         unit.sealed_at = unit.silent_end = None
@@ -219,17 +249,20 @@ class Walk:
         return self._join(event, unit)
 
     def _join(self, event: Event, unit: Unit) -> str:
-        if self._is_new_retry(event, unit) and unit.events:
+        meter = unit.meter
+        new_retry = self._is_new_retry(event, unit) and bool(unit.events)
+        if new_retry:
             unit.absorbed.append(event.run)
+        if new_retry or meter.key is not None:  # D53
+            self.runs[event.account, meter.name, event.run] = unit
         if unit.has_effect(event):
             unit.verdicts.append(event)
         unit.events.append(event)
-        self.runs[event.account, unit.meter.name, event.run] = unit
         if event.request:
             unit.costs[event.order] = self._cost(event)
         if unit.sealed_at is not None:
             self._decide(unit)
-        elif event.type in unit.meter.end_on:
+        elif event.type in meter.end_on:
             self._seal(unit, self.clock, None)
         return "accepted"
 
@@ -252,7 +285,9 @@ class Walk:
     def _alone(self, event: Event, reason: str) -> str:
         cost = self._cost(event) if event.request else Fraction(0)
         month = self.calendar.month(event.account, event.time)
-        row = CostOnly(event.account, event.order, reason, month, cost or Fraction(0), cost is None, event.request)
+        row = CostOnly(
+            event.account, event.order, reason, month, cost or Fraction(0), cost is None, event.request
+        )
         self.cost_only.append(row)
         return "unit_final" if reason == "unit_final" else "accepted"
 
@@ -271,7 +306,12 @@ class Walk:
         for other in self.units:
             same = other is not unit and (other.account, other.meter.name) == (unit.account, unit.meter.name)
             billed = other.decision is not None and other.decision.disposition == "billable"
-            if same and billed and abs(other.ended - unit.ended) <= rule.within:
+            if (
+                same
+                and billed
+                and other.decided_end + rule.within >= self._horizon(unit.account)
+                and abs(other.decided_end - unit.ended) <= rule.within
+            ):
                 if [other.attribute(name) for name in rule.by] == values:
                     return True
         return False
@@ -280,7 +320,7 @@ class Walk:
         """Decide a sealed unit and book what changed (D32)."""
         decision = decide(unit, self.calendar, self._is_copy)
         before = unit.booked
-        unit.decision = decision
+        unit.decision, unit.decided_end = decision, unit.ended
         names = [*before, *(n for n in decision.shares if n not in before)]
         for name in names:
             old, new = before.get(name), decision.shares.get(name)
@@ -306,5 +346,3 @@ class Walk:
         before = counter.amount()
         counter.changes.append(Change(old, new))
         unit.revenue += counter.amount() - before
-
-
