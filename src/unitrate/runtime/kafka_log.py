@@ -153,7 +153,9 @@ class LogReader:
         return found
 
 
-async def ensure_genesis(connection: KafkaConnection, partitions: int) -> tuple[Genesis, bool]:
+async def ensure_genesis(
+    connection: KafkaConnection, partitions: int, known: Genesis | None = None
+) -> tuple[Genesis, bool]:
     """The log's genesis, written first where the log is new; True where this call wrote it.
 
     The publisher fences any other before it looks, so two `init` at once cannot write two.
@@ -164,6 +166,11 @@ async def ensure_genesis(connection: KafkaConnection, partitions: int) -> tuple[
         found = await read_genesis(reader, partitions)
         if found is not None:
             return found, False
+        if known is not None:
+            raise LogError(
+                f"{LOG_TOPIC} at {connection.label} is empty, but the store was filled from log "
+                f"{known.log_id}; use another database, or the brokers of that log"
+            )
         fresh = Genesis(str(uuid.uuid4()), partitions)
         body = genesis_body(fresh.log_id, partitions)
         await broadcast(producer, [Control(GENESIS, fresh.log_id, body)], partitions)

@@ -86,8 +86,8 @@ class Topics:
             return TopicState(plan.name, count, "created")
         if plan.partitions is not None and plan.partitions != existing:
             raise LogError(
-                f"topic {plan.name} has {existing} partitions, not {plan.partitions}; their number is fixed for "
-                "a log's life (docs/scaling.md says how to outgrow it)"
+                f"topic {plan.name} has {existing} partitions, not {plan.partitions}; their number is fixed "
+                "for a log's life (docs/scaling.md says how to outgrow it)"
             )
         wrong = await self._differences(plan)
         if not wrong:
