@@ -59,6 +59,7 @@ def a_cost_line(**values: Any) -> tuple[Any, ...]:
         "revision": 1,
         "side": 1,
         "meter": "m",
+        "ordinal": 1,
     }
     return a_row(rows.COST_LINES, **{**base, "disposition": "billable", "reason": "ok", **values})
 

@@ -156,7 +156,7 @@ def test_identities_end_at_the_marker_and_at_the_horizon(store: Store) -> None:
     store.write_checkpoint(a_checkpoint(last_offset=2, output=rows.Output(given)))
     marker = checkpoint.read_marker(store, 0)
     assert marker is not None
-    chunks = list(checkpoint.read_identities(store, marker, NOVEMBER_US - 35 * 86_400_000_000))
+    chunks = list(checkpoint.read_identities(store, marker, 35 * 86_400_000_000))
     assert chunks == [(["acme"], ["gw"], ["in"], [NOVEMBER_US])]
 
 
@@ -172,10 +172,11 @@ def test_final_units_are_read_up_to_the_marker(store: Store) -> None:
         ),
         a_unit(unit_id="03" * 16, version=9, state="final", ended=NOVEMBER_US, key="k3"),
     ]
-    store.write_checkpoint(a_checkpoint(last_offset=5, output=rows.Output(events(), units=units)))
+    output = rows.Output(events(an_event()), units=units)
+    store.write_checkpoint(a_checkpoint(last_offset=5, output=output))
     marker = checkpoint.read_marker(store, 0)
     assert marker is not None
-    assert list(checkpoint.read_finals(store, marker)) == [
-        ("acme", "m", "k1", NOVEMBER_US, '["r"]'),
-        ("acme", "m", "k2", NOVEMBER_US + 5, "[]"),
+    assert list(checkpoint.read_finals(store, marker, 35 * 86_400_000_000)) == [
+        ("acme", "m", "k1", 1, NOVEMBER_US, '["r"]'),
+        ("acme", "m", "k2", 1, NOVEMBER_US + 5, "[]"),
     ]

@@ -134,7 +134,9 @@ class Store:
 
     def writer(self) -> Store:
         """A further connection to the same store, for another thread; close it before this one."""
-        return Store(self.address, _connect(self.address), None)
+        client = _connect(self.address)
+        client.database = self.database
+        return Store(self.address, client, None)
 
     def close(self) -> None:
         """Close the connection, and give the folder back."""
@@ -178,7 +180,7 @@ def _open_folder(address: FolderAddress, create: bool, command: str) -> Store:
             )
         client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
         _migrate(client, address, DATABASE)
-        client.command(f"USE {DATABASE}")
+        client.database = DATABASE
         return Store(address, client, lock)
     except BaseException:
         lock.release()

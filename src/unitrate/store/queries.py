@@ -8,6 +8,7 @@ read money from `units`, except the cost that no cost line has booked yet becaus
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ REQUEST_COLUMNS = {
 TAG = "tag:"
 FIGURES = ("units", "billable_quantity", "requests", "revenue", "cost")
 _COUNTS = ("units", "requests")
+_EVERY_MONTH = 0
 
 
 def report_rows(
@@ -45,6 +47,28 @@ def report_rows(
     return [_figures(row) for row in store.query(sql, parameters).dicts()]
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a store holds in all: units by disposition, and the figures of every month."""
+
+    units: dict[str, int]
+    requests: int
+    revenue: Decimal
+    cost: Decimal
+
+
+def totals(store: Store) -> Totals:
+    """Sums over all months and accounts."""
+    found = store.query(_summed(["disposition"]), {"period": _EVERY_MONTH, "account": ""})
+    rows = [_figures(row) for row in found.dicts()]
+    return Totals(
+        units={row["disposition"]: row["units"] for row in rows},
+        requests=sum(row["requests"] for row in rows),
+        revenue=sum((row["revenue"] for row in rows), Decimal(0)),
+        cost=sum((row["cost"] for row in rows), Decimal(0)),
+    )
+
+
 def check_columns(by: Sequence[str]) -> None:
     """Raises InputError naming a column that reports do not have, with those that they do."""
     for name in by:
@@ -61,7 +85,7 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-_MONTH = "({account:String} = '' OR account = {account:String})"
+_ACCOUNT = "({account:String} = '' OR account = {account:String})"
 _FATE = ", ".join(UNIT_COLUMNS)
 
 
@@ -80,7 +104,7 @@ SELECT {_FATE}, unit_id, units, {_pico("toDecimal256(billable_quantity, 12)")} A
        requests, {_pico("toDecimal256(revenue, 12)")} AS revenue, {_pico("toDecimal256(cost, 12)")} AS cost,
        version, partition, usage_month < bill_month AS late
 FROM cost_lines FINAL
-WHERE bill_month = {{period:UInt32}} AND {_MONTH}
+WHERE ({{period:UInt32}} = 0 OR bill_month = {{period:UInt32}}) AND {_ACCOUNT}
 """
 
 # What no cost line has yet: requests of units that are open (again). A unit counts before it is booked, too.
@@ -89,7 +113,9 @@ SELECT {_FATE}, unit_id, toInt64(revision = 0) AS units, toInt256(0) AS quantity
        toInt64(requests) - toInt64(booked_requests) AS requests, toInt256(0) AS revenue,
        {_pico("toDecimal256(cost, 12) - toDecimal256(booked_cost, 12)")} AS cost, revision
 FROM units FINAL
-WHERE state = 'open' AND period = {{period:UInt32}} AND opened_month <= {{period:UInt32}} AND {_MONTH}
+WHERE state = 'open'
+  AND ({{period:UInt32}} = 0 OR period = {{period:UInt32}} AND opened_month <= {{period:UInt32}})
+  AND {_ACCOUNT}
 """
 
 _ANY = "units != 0 OR billable_quantity != 0 OR requests != 0 OR revenue != 0 OR cost != 0"
@@ -122,7 +148,7 @@ booked AS (
 ),
 earlier AS (
     SELECT account, unit_id, max(version) + 1 AS next_offset FROM cost_lines FINAL
-    WHERE bill_month < {{period:UInt32}} AND {_MONTH}
+    WHERE bill_month < {{period:UInt32}} AND {_ACCOUNT}
       AND (account, unit_id) IN (SELECT account, unit_id FROM booked WHERE late)
     GROUP BY account, unit_id
 ),
@@ -169,7 +195,7 @@ slices AS (
            toInt256(countIf(type = 'ai.request')) AS slice_requests, toInt256(count()) AS slice_events
     FROM (
         SELECT *, if(unit_id = '', concat(toString(partition), '@', toString(offset)), unit_id) AS key
-        FROM events FINAL WHERE {_MONTH}
+        FROM events FINAL WHERE {_ACCOUNT}
     ) AS happened
     INNER JOIN (SELECT DISTINCT account, key, since, upto FROM parts) AS spans USING (account, key)
     WHERE offset >= since AND offset <= upto

@@ -171,7 +171,6 @@ PROTOCOL_TABLES = (
             rows.Column("sha256", "str", "hash of the publication"),
             rows.Column("currency", "code", "currency of its prices"),
             rows.Column("book", "code", "price book and its version"),
-            rows.Column("text", "bytes", "the YAML as it was written"),
             rows.Column("publication", "bytes", "what the engine was given: all that a replay needs, JSON"),
         ),
         "ReplacingMergeTree",
@@ -181,10 +180,23 @@ PROTOCOL_TABLES = (
     ),
 )
 
+CATALOG_TEXTS = Table(
+    "catalog_texts",
+    (
+        rows.Column("id", "str", "catalog version"),
+        rows.Column("text", "bytes", "the YAML as its operator wrote it"),
+    ),
+    "ReplacingMergeTree",
+    ("id",),
+    "",
+    "Source texts of published catalog versions",
+)
+
 EMBEDDED_TABLES = (
     Table(
         "manifest",
         (
+            rows.Column("seq", "int", "order of the rows, from 0"),
             rows.Column("base_offset", "int", "log offset of its first record"),
             rows.Column("count", "int", "records"),
             rows.Column("kind", "code", "files, publication, tick or retry"),
@@ -193,20 +205,20 @@ EMBEDDED_TABLES = (
             rows.Column("payload", "bytes", "a publication's bytes"),
         ),
         "ReplacingMergeTree",
-        ("base_offset",),
+        ("seq",),
         "",
         "The embedded log: what its offsets stand for, in order",
     ),
     Table(
         "spool",
         (
-            rows.Column("base_offset", "int", "log offset of the manifest row that it belongs to"),
+            rows.Column("seq", "int", "manifest row that it belongs to"),
             rows.Column("part", "int", "order of the pieces"),
             rows.Column("body", "bytes", "raw events"),
         ),
         "ReplacingMergeTree",
-        ("base_offset", "part"),
-        "`base_offset`",
+        ("seq", "part"),
+        "`seq`",
         "Raw events that no file holds (standard input, retries), until they are processed; then dropped",
     ),
     Table(
@@ -222,4 +234,4 @@ EMBEDDED_TABLES = (
         "Rejected events that were taken again",
     ),
 )
-TABLES = LEDGER_TABLES + PROTOCOL_TABLES + EMBEDDED_TABLES
+TABLES = LEDGER_TABLES + PROTOCOL_TABLES + (CATALOG_TEXTS,) + EMBEDDED_TABLES

@@ -1,0 +1,61 @@
+"""From a store back to a running engine: marker, state, catalogs, identities.
+
+Owns the order of reading. What comes back is the engine as it was after the marker's record; must never let
+in what was written past the marker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unitrate.engine import Engine
+from unitrate.errors import StoreError
+from unitrate.store import checkpoint, publications
+
+if TYPE_CHECKING:
+    from unitrate.store.checkpoint import Identities, Marker
+    from unitrate.store.client import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """An engine, and the marker of the record that it has seen last."""
+
+    marker: Marker
+    engine: Engine
+
+
+def read(store: Store, partition: int, progress: Callable[[str], None] = lambda _: None) -> Recovered | None:
+    """The engine at a partition's last checkpoint; None where there is no checkpoint yet."""
+    found = checkpoint.recover(store, partition)
+    if found is None:
+        return None
+    marker = found.marker
+    progress(f"loading {len(found.state):,} open and unsettled units and counters")
+    published = publications.read(store, partition, marker.last_offset)
+    if [json.loads(data)["catalog"]["id"] for _, data in published] != marker.meta["catalogs"]:
+        raise StoreError(
+            f"the catalogs in {store.label} are not those of its last checkpoint: restore a backup"
+        )
+    horizon_us = max((json.loads(data)["catalog"]["dedupe_us"] for _, data in published), default=0)
+    engine = Engine.restore(
+        partition,
+        marker.meta,
+        found.state,
+        published,
+        _reported(checkpoint.read_identities(store, marker, horizon_us), progress),
+        checkpoint.read_finals(store, marker, horizon_us),
+        marker.last_offset,
+    )
+    return Recovered(marker, engine)
+
+
+def _reported(chunks: Iterator[Identities], progress: Callable[[str], None]) -> Iterator[Identities]:
+    count = 0
+    for chunk in chunks:
+        yield chunk
+        count += len(chunk[0])
+        progress(f"loading {count:,} event identities")
