@@ -40,10 +40,14 @@ def a_unit(**values: Any) -> tuple[Any, ...]:
         "account": "acme",
         "opened_month": 202511,
         "unit_id": "ab" * 16,
+        "meter": "m",
+        "ordinal": 1,
         "state": "open",
+        "disposition": "held",
+        "reason": "open",
         "period": 202511,
     }
-    return a_row(rows.UNITS, **{**base, "disposition": "held", "reason": "open", **values})
+    return a_row(rows.UNITS, **{**base, **values})
 
 
 def a_line(**values: Any) -> tuple[Any, ...]:
@@ -59,7 +63,6 @@ def a_cost_line(**values: Any) -> tuple[Any, ...]:
         "revision": 1,
         "side": 1,
         "meter": "m",
-        "ordinal": 1,
     }
     return a_row(rows.COST_LINES, **{**base, "disposition": "billable", "reason": "ok", **values})
 
