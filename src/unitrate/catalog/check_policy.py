@@ -42,6 +42,10 @@ def condition_text(rule: RuleModel) -> str:
     return rule.when
 
 
+def _lacks_agreement(rule: RuleModel) -> bool:
+    return condition_text(rule) in PROTECTED and _charges(rule) and rule.agreed is None
+
+
 def _charges(rule: RuleModel) -> bool:
     return rule.charge not in ("none", 0)
 
@@ -50,7 +54,8 @@ def check_meter_policy(name: str, meter: MeterModel, findings: Findings) -> None
     placed = [_Placed(rule, rule.path) for rule in meter.policy]
     _check_rules(placed, name, meter, findings)
     for charging, protecting in _unprotected(placed):
-        findings.add(charging.path, _charges_before(charging, protecting, path_text(protecting.path[-2:])))
+        message = f"charges before {path_text(protecting.path[-2:])} can protect {_protected(protecting)}"
+        findings.add(charging.path, f"{message}; move it below that rule")
 
 
 def check_charge_policy(
@@ -61,17 +66,20 @@ def check_charge_policy(
     _check_rules(own, meter_name, meter, findings)
     meter_rules = [_Placed(rule, rule.path) for rule in meter.policy]
     own_paths = {placed.path for placed in own}
+    replaced = {condition_text(placed.rule): path_text(placed.path) for placed in meter_rules}
+    late: set[Path] = set()
     for charging, protecting in _unprotected(_combined(meter_rules, own)):
-        other = path_text(protecting.path)
+        word, other = _protected(protecting), path_text(protecting.path)
         if charging.path in own_paths:
-            findings.add(charging.path, _charges_before(charging, protecting, other))
-        elif protecting.path in own_paths:
-            word = PROTECTED[condition_text(protecting.rule)]
-            findings.add(
-                protecting.path,
-                f"comes after {path_text(charging.path)}, which charges, and so does not protect {word}; "
-                "put it into the meter's policy, above that rule",
-            )
+            place = replaced.get(condition_text(charging.rule))
+            message = f"charges before {other} can protect {word}; move it below that rule"
+            if place is not None and protecting.path not in own_paths:
+                message = f"takes the place of {place}, before {other} can protect {word}; swap these two"
+            findings.add(charging.path, message)
+        elif protecting.path in own_paths and protecting.path not in late:
+            late.add(protecting.path)
+            message = f"comes after {path_text(charging.path)}, which charges, and so does not protect {word}"
+            findings.add(protecting.path, f"{message}; put it into the meter's policy, above that rule")
 
 
 def _combined(meter_rules: list[_Placed], own: list[_Placed]) -> list[_Placed]:
@@ -84,17 +92,16 @@ def _combined(meter_rules: list[_Placed], own: list[_Placed]) -> list[_Placed]:
 def _unprotected(rules: Sequence[_Placed]) -> Iterator[tuple[_Placed, _Placed]]:
     """Each charging rule with the first one below it that protects something and can no longer do so."""
     for i, charging in enumerate(rules):
-        if not _charges(charging.rule):
-            continue
+        if not _charges(charging.rule) or _lacks_agreement(charging.rule):
+            continue  # the second has a problem of its own already
         for protecting in rules[i + 1 :]:
-            if protecting.rule.when in PROTECTED and not _charges(protecting.rule):
+            if condition_text(protecting.rule) in PROTECTED and not _charges(protecting.rule):
                 yield charging, protecting
                 break
 
 
-def _charges_before(charging: _Placed, protecting: _Placed, other: str) -> str:
-    word = PROTECTED[condition_text(protecting.rule)]
-    return f"charges before {other} can protect {word}; move it below that rule"
+def _protected(placed: _Placed) -> str:
+    return PROTECTED[condition_text(placed.rule)]
 
 
 def _check_rules(rules: Sequence[_Placed], meter_name: str, meter: MeterModel, findings: Findings) -> None:
@@ -132,7 +139,7 @@ def _check_condition(
 
 def _check_charge(rule: RuleModel, path: Path, findings: Findings) -> None:
     when = condition_text(rule)
-    if when in PROTECTED and _charges(rule) and rule.agreed is None:
+    if _lacks_agreement(rule):
         fix = "name the customer's agreement, agreed: {ref: …, on: …}"
         findings.add(path, f"charges {PROTECTED[when]}: {fix}")
     if rule.charge == "prorata" and when in _WITHOUT_COMPLETION:

@@ -20,7 +20,7 @@ Path = tuple[str | int, ...]
 ScalarKind = Literal["text", "int", "decimal", "bool", "null"]
 
 MAX_DEPTH = 40  # a catalog needs a dozen; more is a mistake or an attack on the stack
-MAX_NODES = 2_000_000  # after aliases are expanded, so that they cannot multiply without bound
+MAX_NODES = 1_000_000  # after aliases are expanded, so that they cannot multiply without bound
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})

@@ -85,7 +85,9 @@ class AttributeCondition(Section):
 
 
 def _read_word(value: Any) -> str:
-    text = str(value) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        raise wrong("must be one condition; write a rule for each")
+    text = str(value)
     if isinstance(value, Scalar) and value.kind == "null":
         raise wrong("has no value; give it one or leave the key out")
     if text not in CONDITION_WORDS:

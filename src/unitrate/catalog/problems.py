@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from unitrate.catalog.document import Document, Path, Place, Problem, Scalar
+from unitrate.catalog.model import ITEM_RATES, TOKEN_RATES
 from unitrate.catalog.plans import PRICE_MODELS
 from unitrate.catalog.scalars import shown
 from unitrate.catalog.section import Section
@@ -21,25 +22,44 @@ _EXAMPLES = {
     "accept": "accept: {on: work.accepted, within: 14d}",
     "agreed": 'agreed: {ref: "MSA §4.2", on: 2026-09-01}',
     "as": "as: the name in the book",
+    "amount": "amount: 100.00",
     "at": "at: [0.8, 1.0]",
+    "attribute": "attribute: {NAME: VALUE}",
+    "below": "below: 0.30",
+    "builder": "builder: a name",
     "by": "by: an attribute such as pages",
     "charge": "charge: none",
     "effective": "effective: 2026-10-01T00:00:00Z",
     "currency": "currency: USD",
     "from": "from: 2026-10-01",
+    "credit": "credit: 350.00",
+    "flat": "flat: 10.00",
     "grants": "grants: {credit: 350.00}",
-    "model": "model: unit",
+    "meter": "meter: the name of a meter",
+    "model": "model: a name or a glob",
     "name": "name: a name",
     "on": "on: 2026-10-01",
+    "plan": "plan: the name of a plan",
+    "price": "price: 50.00",
+    "provider": "provider: a name or a glob",
     "rate": "rate: 0.40",
     "ref": 'ref: "MSA §4.2"',
+    "requests": "requests: 50",
+    "reward": "reward: 0.70",
+    "size": "size: 100",
     "tiers": "tiers: a list of tiers",
+    "type": "type: ai.request",
     "unit": "unit: run, document, ticket, conversation, action or outcome",
     "version": "version: 1",
     "when": "when: a condition",
     "within": "within: 7d",
     "workflow": "workflow: a name, a list of names, or a glob",
+    "workflows": "workflows: a list of names",
 }
+
+
+# Own prices are named almost like what events count.
+_RATE_OF_COUNT = {count: rate for rate, count in (*TOKEN_RATES.items(), *ITEM_RATES.items())}
 
 
 class Places:
@@ -119,6 +139,9 @@ class ShapeError:
             return "is a YAML 1.1 merge key, which YAML 1.2 does not have; write the keys out"
         section = self._classes.get(self.path[:-1])
         known = section.keys() if section is not None else []
+        rate = _RATE_OF_COUNT.get(key)
+        if rate in known:
+            return f'is no key here; did you mean "{rate}"?'
         close = did_you_mean(key, known)
         return f"is no key here{close or '; known are ' + one_of(known, limit=30)}"
 

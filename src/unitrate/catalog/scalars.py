@@ -126,8 +126,8 @@ def _number_hint(text: str) -> str:
         return f"; write {plain}"
     if text.endswith("%") and _NUMBER.fullmatch(text[:-1].strip()):
         return f"; write {(Decimal(text[:-1].strip()) / 100).normalize():f}"
-    digits = re.search(r"[0-9][0-9.]*", text)
-    return f"; write {digits[0]}" if digits and _NUMBER.fullmatch(digits[0]) else ""
+    amount = re.fullmatch(r"[^0-9]*([0-9]+(\.[0-9]+)?)[^0-9]*", text)  # $2.00, 14d
+    return f"; write {amount[1]}" if amount else ""
 
 
 def _decimal(
