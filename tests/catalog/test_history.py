@@ -135,7 +135,10 @@ def test_a_changed_version_that_was_used_is_refused() -> None:
     where = "plans.p.charges[0].prices[0][1].rate"
     message = f'"2026-10" is the name of an earlier version ({where} differs); give this one a new name'
     lines = follow(FIRST.replace("0.40", "0.45"), OCTOBER_US + DAY_US)
-    assert lines == [f"catalog.yaml:1:10  catalog   {message} (catalog 2026-10)"]
+    assert lines == [
+        f"catalog.yaml:1:10  catalog   {message} (catalog 2026-10)",
+        "catalog.yaml:2:12  effective   lies before the log's time, 2026-10-02T00:00:00Z; choose a later instant",
+    ]
 
 
 def test_a_plan_is_compared_with_its_last_use_of_that_version() -> None:

@@ -77,8 +77,9 @@ def test_a_match_on_a_boolean_is_compared_as_events_write_it() -> None:
 def test_one_value_stands_for_a_list_of_one() -> None:
     """`by: size` and `by: [size]` are the same."""
     assert good().model.plans["growth"].charges[0].by == ("size",)
-    assert good().model.accounts["beta"].billing is not None
-    assert good().model.accounts["beta"].billing.address == ("Way 2",)
+    billing = good().model.accounts["beta"].billing
+    assert billing is not None
+    assert billing.address == ("Way 2",)
 
 
 def test_each_file_with_a_name_is_a_version_and_the_others_are_shared(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_shared_section_is_in_the_text_of_each_version(tmp_path: Path) -> None
 def test_files_given_one_by_one_are_taken_like_a_folder(tmp_path: Path) -> None:
     """A version and its sections may be named on the command line, in any order, one of them twice."""
     folder = folder_of(tmp_path, a=small("2026-10"), shared="plans: {basic: {version: 1}}\n")
-    paths = [folder / "shared.yaml", folder / "a.yaml", str(folder / "a.yaml")]
+    paths: list[str | Path] = [folder / "shared.yaml", folder / "a.yaml", str(folder / "a.yaml")]
     assert [version.id for version in load(paths)] == ["2026-10"]
 
 

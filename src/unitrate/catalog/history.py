@@ -42,7 +42,8 @@ def follow_problems(version: Version, published: Sequence[bytes], clock_us: int 
         for path, message in changes(earlier, resolved)
     ]
     effective = version.effective_us
-    if earlier and clock_us is not None and effective < clock_us and not problems:
+    is_told = any(problem.path == ("effective",) for problem in problems)
+    if earlier and clock_us is not None and effective < clock_us and not is_told:
         message = f"lies before the log's time, {_instant(clock_us)}; choose a later instant"
         problems.append(version.places.problem(("effective",), message))
     return [str(problem) for problem in problems]

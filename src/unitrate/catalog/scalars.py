@@ -140,11 +140,10 @@ def _decimal(
 ) -> Callable[[Any], Decimal]:
     def read(value: Any) -> Decimal:
         number = read_decimal(value)
-        exponent = number.as_tuple().exponent
-        if isinstance(exponent, int) and -exponent > MAX_DECIMALS and number != round(number, MAX_DECIMALS):
-            raise wrong(f"has more than {MAX_DECIMALS} decimals; round it")
         if abs(number) >= MAX_AMOUNT:
             raise wrong(f"must be less than {MAX_AMOUNT:f}")
+        if number != round(number, MAX_DECIMALS):
+            raise wrong(f"has more than {MAX_DECIMALS} decimals; round it")
         if low is not None and (number < low or (over_low and number == low)):
             bound = "must be positive" if over_low and not low else "must not be negative"
             bound = bound if not low else f"must be at least {low}"
