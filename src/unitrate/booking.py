@@ -122,14 +122,14 @@ class Books:
         ruling = decide(rules, facts)
         if ruling.share == 0:
             return Outcome("not_billed", ruling.reason, None, ruling.share)
+        quantity = self._quantity(unit, charge)
+        if quantity is None:
+            return Outcome("not_billed", "no_quantity", None, ruling.share)
         if "awaiting_acceptance" in facts.conditions:
             return Outcome("held", "awaiting_acceptance", None, ruling.share)
         plus = any(p.model == "cost_plus" for p in charge.prices.values())
         if "unpriced" in facts.conditions and (plus or not rules.mentions_unpriced):
             return Outcome("held", "unpriced", None, ruling.share)
-        quantity = self._quantity(unit, charge)
-        if quantity is None:
-            return Outcome("not_billed", "no_quantity", None, ruling.share)
         counter = self._counter(unit.account, month, plan, charge)
         value = counter.price_value(tuple(_by_value(unit, name) for name in charge.by))
         if value is None:
@@ -144,7 +144,8 @@ class Books:
         account = catalog.accounts.get(unit.account)
         held = {
             "test": unit.test,
-            "internal": unit.internal or (account is not None and unit.workspace in account.internal_workspaces),
+            "internal": unit.internal
+            or (account is not None and unit.workspace in account.internal_workspaces),
             "retry": unit.retry,
             "not_started": meter.start_on_started and not unit.started_seen,
             "escalated": unit.escalated,
@@ -219,7 +220,9 @@ class Books:
         """Keep the unit among the originals exactly while it bills (D34)."""
         if decision.disposition != "billable" and unit.original is None:
             return
-        keys = self._duplicate_keys(unit, unit.attribute_texts()) if decision.disposition == "billable" else []
+        keys = (
+            self._duplicate_keys(unit, unit.attribute_texts()) if decision.disposition == "billable" else []
+        )
         wanted = (unit.ended, tuple(keys)) if keys else None
         if wanted == unit.original:
             return

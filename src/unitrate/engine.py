@@ -22,6 +22,7 @@ from unitrate.identities import Seen, digest
 from unitrate.ledger import EventBuffer
 from unitrate.lifecycle import Lifecycle
 from unitrate.placement import partition_of
+from unitrate.prepare import Texts
 from unitrate.rating import Counter
 from unitrate.routing import Shapes
 from unitrate.rows import Checkpoint, Output, StateRow
@@ -58,7 +59,7 @@ class Engine:
         self.life = Lifecycle(partition, self.books)
         self.shapes = Shapes(self.timeline)
         self.seen = Seen()
-        self.texts = fold.Texts()
+        self.texts = Texts()
         self.accounts = self.books.accounts
         self.dirty_accounts: list[AccountState] = []
         self.last_offset = -1
@@ -128,9 +129,7 @@ class Engine:
         """A catalog's publication as a control record. Raises InputError if it may not follow (ruling 32)."""
         self.control(offset, timestamp_us, "catalog", f"catalog:{offset}", publication)
 
-    def control(
-        self, offset: int, timestamp_us: int | None, kind: str, control_id: str, body: bytes
-    ) -> None:
+    def control(self, offset: int, timestamp_us: int | None, kind: str, control_id: str, body: bytes) -> None:
         """A control record; one whose id is known changes nothing but the clock.
 
         Raises InputError or ValueError, with nothing changed, for a body that cannot be used, and LogError for a
@@ -139,7 +138,9 @@ class Engine:
         self._ready()
         act = {"catalog": self._catalog, "genesis": self._genesis, "engine": self._engine}.get(kind)
         if act is None:
-            raise LogError(f"control record {kind!r} at offset {offset}: this version does not know it; update unitrate")
+            raise LogError(
+                f"control record {kind!r} at offset {offset}: this version does not know it; update unitrate"
+            )
         known = control_id in self.controls
         change = None if known else act(body)
         if timestamp_us is not None:
@@ -150,7 +151,9 @@ class Engine:
             change(offset)
         self.taken(offset)
 
-    def reject(self, offset: int, timestamp_us: int | None, reason: str, message: str, place: str, raw: bytes) -> None:
+    def reject(
+        self, offset: int, timestamp_us: int | None, reason: str, message: str, place: str, raw: bytes
+    ) -> None:
         """Any other record that cannot be used: kept whole, it moves the clock like every Kafka record."""
         self._ready()
         if timestamp_us is not None:
@@ -164,7 +167,9 @@ class Engine:
         if not isinstance(log_id, str) or not isinstance(partitions, int) or partitions < 1:
             raise InputError("genesis record: needs log_id (text) and partitions (integer)")
         if self.log_id and (log_id, partitions) != (self.log_id, self.partitions):
-            raise LogError(f"the log says it is {log_id} of {partitions} partitions; it began as {self.log_id} of {self.partitions}")
+            raise LogError(
+                f"the log says it is {log_id} of {partitions} partitions; it began as {self.log_id} of {self.partitions}"
+            )
 
         def change(offset: int) -> None:
             self.log_id, self.partitions = log_id, partitions
@@ -174,7 +179,9 @@ class Engine:
     def _engine(self, body: bytes) -> Callable[[int], None]:
         version = msgspec.json.decode(body, type=dict[str, int])["version"]
         if version > ENGINE_VERSION:
-            raise LogError(f"the log asks for engine version {version}; this code has {ENGINE_VERSION}: update unitrate")
+            raise LogError(
+                f"the log asks for engine version {version}; this code has {ENGINE_VERSION}: update unitrate"
+            )
 
         def change(offset: int) -> None:
             self.engine_version = max(self.engine_version, version)
@@ -185,8 +192,15 @@ class Engine:
         catalog = compile_publication(body)
         if any(c.id == catalog.id for c in self.timeline.catalogs):
             raise InputError(f"catalog {catalog.id} is published already; a changed one needs a new name")
-        if self.timeline.catalogs and catalog.effective_us < self.clock_us:
-            raise InputError(f"catalog {catalog.id} is effective before the log's time; give it a later `effective`")
+        last = self.timeline.catalogs[-1] if self.timeline.catalogs else None
+        if last is not None and catalog.effective_us <= last.effective_us:
+            raise InputError(
+                f"catalog {catalog.id} is not effective later than {last.id}; give it a later `effective`"
+            )
+        if last is not None and catalog.effective_us < self.clock_us:
+            raise InputError(
+                f"catalog {catalog.id} is effective before the log's time; give it a later `effective`"
+            )
 
         def change(offset: int) -> None:
             self.timeline.add(catalog)
@@ -243,7 +257,15 @@ class Engine:
             self.dirty_accounts.append(account)
 
     def rejected(
-        self, offset: int, reason: str, message: str, account: str, source: str, id_: str, place: str, raw: bytes
+        self,
+        offset: int,
+        reason: str,
+        message: str,
+        account: str,
+        source: str,
+        id_: str,
+        place: str,
+        raw: bytes,
     ) -> None:
         """Keep a record that is not taken, whole, with its reason."""
         received = max(self.life.clock, 0)
@@ -304,7 +326,9 @@ class Engine:
                 gone.append(StateRow("original", encode(key), version, b""))
         for unit in list(self.life.live.values()) if whole else self.life.dirty:
             if unit.queued != -1:
-                rows.append(StateRow("unit", unit.unit_id.encode(), unit.version, encode(snapshot.unit_body(unit))))
+                rows.append(
+                    StateRow("unit", unit.unit_id.encode(), unit.version, encode(snapshot.unit_body(unit)))
+                )
         for counter in list(books.counters.values()) if whole else books.dirty_counters:
             rows.append(StateRow("counter", encode(counter.key), counter.version, encode(counter.body())))
         for account in list(self.accounts.values()) if whole else self.dirty_accounts:
@@ -424,4 +448,6 @@ class Engine:
             if unit.state != FINAL:
                 self.life.schedule(unit)
         for account in self.accounts.values():
-            account.at_home = self.partitions == 1 or partition_of(account.id, self.partitions) == self.partition
+            account.at_home = (
+                self.partitions == 1 or partition_of(account.id, self.partitions) == self.partition
+            )

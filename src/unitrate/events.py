@@ -164,6 +164,7 @@ def _slow_time(text: str) -> int | None:
 
 # ---------------------------------------------------------------- money
 
+_SCALES: tuple[int, ...] = tuple(10 ** (12 - n) for n in range(13))
 _AMOUNT = re.compile(r"\d{1,18}(\.\d{1,40})?([eE][+-]?\d{1,2})?", re.ASCII)
 
 
@@ -176,6 +177,20 @@ def amount(cost: Cost) -> Decimal | None:
         return None
     value = Decimal(text)
     return value if value < 10**9 else None
+
+
+def plain_pico(text: str | int) -> int | None:
+    """A plain decimal of at most 12 decimals in 10⁻¹², the common case; None for all others."""
+    if not isinstance(text, str):
+        return None
+    whole, dot, fraction = text.partition(".")
+    if len(whole) > 9 or len(fraction) > 12 or not (whole.isascii() and whole.isdecimal()):
+        return None
+    if not dot:
+        return int(whole) * PICO
+    if not (fraction.isascii() and fraction.isdecimal()):
+        return None
+    return int(whole) * PICO + int(fraction) * _SCALES[len(fraction)]
 
 
 # ---------------------------------------------------------------- attributes and tags

@@ -91,6 +91,11 @@ class Seen:
     def __len__(self) -> int:
         return len(self.recent) + sum(len(s.high) for s in self._segments)
 
+    @property
+    def has_older(self) -> bool:
+        """Whether any digest is in a segment."""
+        return bool(self._segments)
+
     def older(self, digests: list[bytes]) -> dict[int, int]:
         """Index → day, for those of the digests that are in a segment."""
         found: dict[int, int] = {}

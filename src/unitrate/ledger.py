@@ -7,7 +7,6 @@ stream that an event points to, and spread over the rows only when a checkpoint 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,15 +31,13 @@ SHAPE = (
 )
 STREAM = ("account", "source")
 FATE = ("meter", "reason")
+_COMPLETE = 10**12
 MOST_CODES = 50_000  # texts a column remembers between checkpoints
 
 
-# One accepted event as the fold appends it: offset, time µs, stream, shape, fate (codes), id, run_id, retry_of,
-# unit_id, attempt, cost, computed cost or −1, billed cost or −1 (10⁻¹²), unpriced, attributes and tags (JSON
-# text), completion (10⁻¹²), usage or None. A plain tuple: naming its parts would cost more than making it.
-Entry = tuple[
-    int, int, int, int, int, str, str, str, str, int, int, int, int, bool, str, str, int, Mapping[str, int] | None
-]
+# One accepted event as the fold appends it: offset, what `prepare` made of it, codes of its stream, shape and
+# fate, unit_id. A plain tuple: naming its parts would cost more than making it.
+Entry = tuple[int, tuple[Any, ...], int, int, int, str]
 
 _INTS = ("offset", "time", "stream", "shape", "fate", "attempt", "cost", "cost_computed", "cost_billed")
 _TEXTS = ("id", "run_id", "retry_of", "unit_id", "attributes", "tags")
@@ -92,12 +89,15 @@ class EventBuffer:
         """Append the events of one micro-batch."""
         if not entries:
             return
-        (offset, time, stream, shape, fate, ids, runs, retries, units, attempt, cost, computed, billed,
-         unpriced, attributes, tags, completion, usages) = zip(*entries, strict=True)  # fmt: skip
+        offset, prepared, stream, shape, fate, units = zip(*entries, strict=True)
+        (time, _, _, _, _, completion, ids, runs, retries, attempt, cost, computed, billed, unpriced, usages,
+         attributes, tags) = zip(*prepared, strict=True)  # fmt: skip
         ints = (offset, time, stream, shape, fate, attempt, cost, computed, billed)
         for column, values in zip(self._ints.values(), ints, strict=True):
             column.extend(values)
-        for texts, part in zip(self._texts.values(), (ids, runs, retries, units, attributes, tags), strict=True):
+        for texts, part in zip(
+            self._texts.values(), (ids, runs, retries, units, attributes, tags), strict=True
+        ):
             texts.extend(part)
         at = self.count
         columns = self._usage
@@ -109,9 +109,12 @@ class EventBuffer:
                         pair[0].append(at)
                         pair[1].append(count)
             at += 1
-        if any(unpriced):
+        if True in unpriced:
             self._unpriced += [self.count + i for i, flag in enumerate(unpriced) if flag]
-        self._partial += [(self.count + i, c) for i, c in enumerate(completion) if c != 10**12]
+        if completion.count(_COMPLETE) != len(completion):
+            self._partial += [
+                (self.count + i, pico) for i, pico in enumerate(completion) if pico != _COMPLETE
+            ]
         self.count = at
 
     def freeze(self) -> EventColumns:
@@ -125,7 +128,7 @@ class EventBuffer:
             into.columns[name] = np.ma.masked_less(np.frombuffer(ints[name], np.int64), 0)
         into.columns.update(self._texts)
         into.columns["unpriced"] = _scattered(n, self._unpriced, 1)
-        completion = np.full(n, 10**12, np.int64)
+        completion = np.full(n, _COMPLETE, np.int64)
         for at, pico in self._partial:
             completion[at] = pico
         into.columns["completion"] = completion

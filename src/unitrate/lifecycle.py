@@ -14,7 +14,7 @@ from typing import Any
 from unitrate.accounts import AccountState, MeterState
 from unitrate.booking import Books
 from unitrate.catalog.compiled import DAY_US, Catalog, Meter
-from unitrate.events import Event
+from unitrate.events import Event, read
 from unitrate.identities import Seen, digest
 from unitrate.routing import Shape
 from unitrate.snapshot import is_live, unit_row
@@ -30,26 +30,34 @@ class Item:
     """One event on its way to a unit: what was read, counted and priced of it."""
 
     __slots__ = (
-        "attributes", "by_name", "completion_pico", "cost", "event", "offset", "retry_of", "shape", "time",
+        "attributes", "by_name", "completion_pico", "cost", "id", "offset", "retry_of", "run", "shape", "time",
         "unpriced", "usage",
     )  # fmt: skip
 
     def __init__(
-        self, event: Event, shape: Shape, time: int, offset: int, priced: tuple[Any, ...], notes: tuple[Any, ...]
-    ) -> None:
-        self.event = event
+        self, shape: Shape, time: int, offset: int, id_: str, run: str, retry_of: str, completion_pico: int,
+        cost: int, unpriced: bool, usage: Mapping[str, int] | None, attributes: Any,
+    ) -> None:  # fmt: skip
         self.shape = shape
         self.time = time
         self.offset = offset
-        self.cost, _, _, unpriced, self.usage = priced
-        self.attributes, _, self.by_name, _, self.completion_pico = notes
+        self.id = id_
+        self.run = run
+        self.retry_of = retry_of if retry_of != run else ""  # D51
+        self.completion_pico = completion_pico
+        self.cost = cost
+        self.usage = usage
+        self.attributes, _, self.by_name = attributes
         self.unpriced: list[Any] | None = None
-        if unpriced and not shape.catalog.unknown_is_zero:
+
+    def remember_unpriced(self, raw: bytes) -> None:
+        """Keep what a later catalog needs to price the request; a catalog may also say that it costs zero."""
+        if not self.shape.catalog.unknown_is_zero:
+            event = read(raw)
+            assert isinstance(event, Event)
             data, bill = event.data, event.data.cost
             billed = (None, None) if bill is None else (str(bill.amount), bill.currency)
-            self.unpriced = [data.provider, data.model or "", time, self.usage or {}, *billed]
-        run = event.data.retry_of
-        self.retry_of = run if run and run != event.data.run_id else ""  # D51
+            self.unpriced = [data.provider, data.model or "", self.time, self.usage or {}, *billed]
 
     @property
     def ordinary(self) -> bool:
@@ -174,12 +182,12 @@ class Lifecycle:
         passed_over = False
         for meter in item.shape.meters:
             if meter.each is not None:
-                return self._each(account, item, meter)
+                return "background" if item.shape.background else self._each(account, item, meter)
             fits = _matches(meter, attributes)
             if fits is False:
                 continue
             state = account.meter(meter.name)
-            key = item.event.data.run_id if meter.key is None else attributes.get(meter.key)
+            key = item.run if meter.key is None else attributes.get(meter.key)
             if fits is None or not key:  # D7
                 known = self._known(account, state, meter, item)
                 if known is None:
@@ -203,8 +211,10 @@ class Lifecycle:
             stub = self._stub(account, state.head, run)
         return stub
 
-    def _known(self, account: AccountState, state: MeterState, meter: Meter, item: Item) -> Unit | Stub | None:
-        found = self._run(account, state, meter, item.event.data.run_id)
+    def _known(
+        self, account: AccountState, state: MeterState, meter: Meter, item: Item
+    ) -> Unit | Stub | None:
+        found = self._run(account, state, meter, item.run)
         if found is None and item.retry_of:
             found = self._run(account, state, meter, item.retry_of)
         return found
@@ -213,7 +223,7 @@ class Lifecycle:
         self, account: AccountState, state: MeterState, meter: Meter, key: str, item: Item
     ) -> Unit | Stub | None:
         """D10, D12."""
-        run = item.event.data.run_id
+        run = item.run
         if meter.key is None:
             absorbed = state.runs.get(run) or self._stub(account, state.run_head, run)
             if absorbed is not None:
@@ -312,7 +322,7 @@ class Lifecycle:
     def _is_new_retry(unit: Unit, item: Item) -> bool:
         if not item.retry_of or not item.ordinary or unit.meter.charges_retries:
             return False
-        return item.event.data.run_id not in unit.retry_runs
+        return item.run not in unit.retry_runs
 
     def _reopen(self, account: AccountState, state: MeterState, unit: Unit, item: Item) -> Unit:
         unit.open_from(item.time, self.clock)
@@ -326,24 +336,24 @@ class Lifecycle:
         state.keys[key] = unit
         if item.retry_of:
             unit.retry = True
-            unit.retry_runs[item.event.data.run_id] = None
+            unit.retry_runs[item.run] = None
         unit.open_from(item.time, self.clock)
         self._join_open(account, state, unit, item)
         return unit
 
     def _new(self, account: AccountState, item: Item, meter: Meter, key: str, ordinal: int) -> Unit:
-        data, offset = item.event.data, item.offset
+        shape, offset = item.shape, item.offset
         unit_id = derived_id(account.id, meter.name, key, ordinal, self.partition, offset)
-        unit = Unit(unit_id, account.id, meter, item.shape.catalog.id, key, ordinal)
+        unit = Unit(unit_id, account.id, meter, shape.catalog.id, key, ordinal)
         unit.opened_offset = offset
         unit.opened_month = civil_month(item.time // DAY_US)
-        unit.workspace, unit.workflow = data.workspace or "", data.workflow
+        unit.workspace, unit.workflow = shape.workspace, shape.workflow
         self.live[unit_id] = unit
         return unit
 
     def _each(self, account: AccountState, item: Item, meter: Meter) -> Unit:
         """Every event is one unit, ended and final at once (D9)."""
-        unit = self._new(account, item, meter, item.event.id, 1)
+        unit = self._new(account, item, meter, item.id, 1)
         unit.retry = bool(item.retry_of)
         unit.open_from(item.time, self.clock)
         shape = item.shape
@@ -376,7 +386,7 @@ class Lifecycle:
         self.schedule(unit)
 
     def _join(self, account: AccountState, state: MeterState, unit: Unit, item: Item) -> None:
-        run = item.event.data.run_id
+        run = item.run
         if self._is_new_retry(unit, item):  # D11
             unit.attempts += 1
             unit.retry_runs[run] = None

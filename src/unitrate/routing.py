@@ -21,19 +21,21 @@ class Shape:
     """What is known of an event before its account, time and counts are looked at."""
 
     __slots__ = (
-        "background", "catalog", "code", "code_generation", "fast_meter", "hi", "internal", "is_end_of", "is_request",
-        "is_verdict", "ledger", "lo", "meters", "operation", "rates", "status", "test", "type", "unit_type",
+        "background", "catalog", "code", "code_generation", "fast_meter", "hi", "internal", "is_request",
+        "is_verdict", "ledger", "lo", "marks", "meters", "operation", "rates", "status", "test", "type", "workflow", "workspace",
     )  # fmt: skip
 
     def __init__(self, timeline: Timeline, event: Event, time_us: int) -> None:
         data = event.data
         self.catalog, self.lo, self.hi = timeline.interval(time_us)
         self.type = event.type
+        self.workflow, self.workspace = data.workflow, data.workspace or ""
         self.is_request = event.type == "ai.request"
         self.is_verdict = event.type in VERDICTS
         self.background = self.is_request and data.background is True
         self.test = data.mode == "test"
         self.internal = data.mode == "internal"
+        self.marks = self.test or self.internal
         self.operation = (data.operation or "chat") if self.is_request else ""
         self.status = (data.status or "ok") if self.is_request else ""
         self.meters = tuple(m for m in self.catalog.meters if self._fits(m, data.workflow))

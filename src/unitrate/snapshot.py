@@ -85,6 +85,7 @@ _plain = [getattr(Unit, name).__get__ for name in _PLAIN]
 
 def unit_body(unit: Unit) -> list[Any]:
     """State body: with the catalog's meter, all that the unit is."""
+    unit.settle_attributes()
     return [
         unit.account,
         unit.meter.name,

@@ -67,13 +67,15 @@ class Unit:
         "account", "age_at", "attempts", "attributes", "awaited", "background_requests", "billable_pico",
         "booked", "catalog_id", "conditions", "cost", "dirty", "disposition", "end", "end_since", "ended",
         "ended_by", "escalated", "idle_at", "internal", "key", "last", "last_any", "meter", "meter_catalog",
-        "opened_month", "opened_offset", "opening", "ordinal", "original", "period", "pin", "queued", "reason",
+        "opened_month", "opened_offset", "opening", "ordinal", "original", "period", "pin", "queued", "reason", "repeated", "repeated_order", "repeated_time",
         "requests", "retry", "retry_runs", "revenue", "revision", "runs", "seal_end", "sealed_at", "shares",
         "size", "started", "started_seen", "state", "test", "unit_id", "unpriced", "usage", "verdicts",
         "version", "window_end", "workflow", "workspace",
     )  # fmt: skip
 
-    def __init__(self, unit_id: str, account: str, meter: Meter, meter_catalog: str, key: str, ordinal: int) -> None:
+    def __init__(
+        self, unit_id: str, account: str, meter: Meter, meter_catalog: str, key: str, ordinal: int
+    ) -> None:
         self.unit_id = unit_id
         self.account = account
         self.meter = meter  # as of the catalog it was opened under, for good
@@ -101,6 +103,9 @@ class Unit:
         self.cost = 0
         self.unpriced: list[list[Any]] = []
         self.attributes: dict[str, tuple[Any, ...]] = {}
+        # Attributes that came again and again: noted once, their latest (time, order) is owed to `attributes`.
+        self.repeated: tuple[tuple[str, str], ...] | None = None
+        self.repeated_time = self.repeated_order = 0
         self.test = self.internal = self.retry = self.escalated = self.started_seen = False
         self.verdicts: list[Verdict] = []
         self.runs: dict[str, None] = {}  # runs known through it other than by its key
@@ -249,6 +254,18 @@ class Unit:
 
     def note_attributes(self, attributes: tuple[tuple[str, str], ...], time: int, order: int) -> None:
         """Aggregate by the meter's rule; first and last are by event time, then log order."""
+        self.settle_attributes()
+        self._aggregate(attributes, time, order)
+        if "sum" not in self.meter.aggregations.values():
+            self.repeated, self.repeated_time, self.repeated_order = attributes, time, order
+
+    def settle_attributes(self) -> None:
+        """Pay what repeated attributes owe."""
+        repeated, self.repeated = self.repeated, None
+        if repeated is not None:
+            self._aggregate(repeated, self.repeated_time, self.repeated_order)
+
+    def _aggregate(self, attributes: tuple[tuple[str, str], ...], time: int, order: int) -> None:
         held, aggregations = self.attributes, self.meter.aggregations
         for name, text in attributes:
             how = aggregations.get(name, "last")
