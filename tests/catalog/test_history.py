@@ -12,6 +12,7 @@ from unitrate.catalog.source import Version, check_paths, load_text
 
 OCTOBER_US = 1_790_812_800_000_000
 DAY_US = 86_400_000_000
+BEFORE_THE_LOG = "lies before the log's time, 2026-10-02T00:00:00Z; choose a later instant"
 FIRST = """\
 catalog: 2026-10
 effective: 2026-10-01T00:00:00Z
@@ -125,8 +126,7 @@ def test_a_change_that_must_not_be_is_told_with_its_place(
 def test_a_version_must_not_begin_before_the_time_of_the_log() -> None:
     """What was rated already would have had other prices."""
     text = SECOND.replace("effective: 2026-11-01T00", "effective: 2026-10-01T12")
-    message = "lies before the log's time, 2026-10-02T00:00:00Z; choose a later instant"
-    assert follow(text, OCTOBER_US + DAY_US) == [f"catalog.yaml:2:12  effective   {message}"]
+    assert follow(text, OCTOBER_US + DAY_US) == [f"catalog.yaml:2:12  effective   {BEFORE_THE_LOG}"]
     assert follow(text, OCTOBER_US) == []
 
 
@@ -137,7 +137,7 @@ def test_a_changed_version_that_was_used_is_refused() -> None:
     lines = follow(FIRST.replace("0.40", "0.45"), OCTOBER_US + DAY_US)
     assert lines == [
         f"catalog.yaml:1:10  catalog   {message} (catalog 2026-10)",
-        "catalog.yaml:2:12  effective   lies before the log's time, 2026-10-02T00:00:00Z; choose a later instant",
+        f"catalog.yaml:2:12  effective   {BEFORE_THE_LOG}",
     ]
 
 
