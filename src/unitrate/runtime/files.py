@@ -219,6 +219,8 @@ def first_line_hash(path: Path) -> str | None:
         data = b""
         while b"\n" not in data and (piece := stream.read(1 << 16)):
             data += piece
+        if stream.broken and not data:
+            raise InputError(f"{path} {stream.broken}: give the whole file")
         return hashlib.sha256(data.split(b"\n", 1)[0]).hexdigest() if data else None
     finally:
         stream.close()

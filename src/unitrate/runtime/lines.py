@@ -88,8 +88,8 @@ class Stream:
                 self._raw = self.path.open("rb")
                 self._file = gzip.GzipFile(fileobj=self._raw)
                 _skip(self._file, self.position)
-            missing = size
-            while missing > 0 and (piece := self._file.read(missing)):
+            missing = size  # read1: what comes before the damage is given out
+            while missing > 0 and (piece := self._file.read1(missing)):
                 pieces.append(piece)
                 missing -= len(piece)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
