@@ -24,7 +24,7 @@ class Installation:
     def __init__(self, folder: Path, bootstrap: str, store: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.bootstrap, self.store = folder, bootstrap, store
-        self._workers = 0
+        self._workers: list[Child] = []
         python_path = os.pathsep.join((str(ROOT / "src"), os.environ.get("PYTHONPATH", "")))
         self.environment = {
             "UNITRATE_BROKERS": bootstrap,
@@ -50,14 +50,24 @@ class Installation:
         assert code == 0, f"unitrate {' '.join(arguments)}: exit {code}\n{output}{errors}"
         return output
 
+    def publish(self, catalog: Path) -> None:
+        self.ok("publish", str(catalog))
+
     def status(self) -> dict[str, Any]:
         return dict(json.loads(self.ok("status", "--format", "json")))
 
     def worker(self, *options: str) -> Child:
         """A worker, not started yet."""
-        self._workers += 1
         command = [sys.executable, "-m", "unitrate.cli", "worker", "--web-port", str(free_port()), *options]
-        return Child(command, self.folder / f"worker-{self._workers}.log", self.environment)
+        log = self.folder / f"worker-{len(self._workers)}.log"
+        self._workers.append(Child(command, log, self.environment))
+        return self._workers[-1]
+
+    def stop_workers(self) -> None:
+        """Whatever a test left running ends here."""
+        for worker in self._workers:
+            worker.resume()
+            worker.kill()
 
     def wait_for_no_lag(self, timeout_s: float = 60) -> dict[str, Any]:
         end = time.monotonic() + timeout_s

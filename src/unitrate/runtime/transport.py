@@ -31,6 +31,7 @@ from unitrate.runtime.kafka_connection import KafkaConnection
 
 FETCH_WAIT_MS = 200  # how long a broker holds a fetch that has nothing to give
 NO_TOKEN = 0
+PAUSED_S = 0.02  # how long to wait where every partition is paused
 
 
 class Batch(NamedTuple):
@@ -221,6 +222,16 @@ class BatchConsumer(driver.Consumer):
             tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+    async def _wait_next_records(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> tuple[Any, set[TP] | None]:
+        """As Faust's, without its second of sleep where every partition is paused."""
+        if self.flow_active and not self._get_active_partitions():
+            await self.sleep(PAUSED_S)
+            return None, None
+        return await super()._wait_next_records(timeout)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside a batch are no gaps, nor are those of transaction markers."""

@@ -193,8 +193,14 @@ class Runs:
             if run.state != "running" or quiet_s < TICK_AFTER_S or not (due or quiet_s >= TICK_ANYWAY_S):
                 continue
             self._ticked[run.number] = now
+            self._spawn(self._send_tick(run))
+
+    async def _send_tick(self, run: PartitionRun) -> None:
+        try:
             producer = await self._opened_producer()
-            await producer.send(LOG_TOPIC, value=None, partition=run.number, headers=tick_headers())
+            await producer.send_and_wait(LOG_TOPIC, value=b"", partition=run.number, headers=tick_headers())
+        except KafkaError as error:
+            log.warning("%s: a tick was not sent: %r", run.label, error)
 
     async def _alert(self, run: PartitionRun) -> None:
         try:
