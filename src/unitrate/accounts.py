@@ -42,7 +42,8 @@ class AccountState:
     """One account."""
 
     __slots__ = (
-        "at_home", "closed_month", "dirty", "expiries", "highest", "id", "meters", "oldest", "oldest_day",
+        "at_home", "closed_month", "dirty", "expiries", "first_month", "highest", "id", "meters",
+        "oldest", "oldest_day",
         "streams", "version",
     )  # fmt: skip
 
@@ -53,6 +54,7 @@ class AccountState:
         self.oldest = -(2**62)  # events before are too old
         self.oldest_day = -(2**31)  # identities of earlier days are forgotten
         self.closed_month = 0  # last closed month
+        self.first_month = 0  # earliest month that anything of it was booked in
         self.meters: dict[str, MeterState] = {}
         self.streams: dict[str, Stream] = {}
         self.expiries: list[tuple[int, Any]] = []  # heap of (until, key) of originals

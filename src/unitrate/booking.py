@@ -54,6 +54,7 @@ class Books:
         self.out = out
         self.accounts: dict[str, AccountState] = {}
         self.counters: dict[tuple[Any, ...], Counter] = {}
+        self.dirty_accounts: list[AccountState] = []
         self.dirty_counters: list[Counter] = []
         self.originals: dict[tuple[Any, ...], list[list[Any]]] = {}  # key -> [[ended, unit_id, until], …]
         self.dirty_originals: dict[tuple[Any, ...], int] = {}  # key -> version
@@ -64,7 +65,7 @@ class Books:
     # ------------------------------------------------------------ deciding
 
     def decide(self, unit: Unit, published: Catalog | None = None) -> Decision:
-        """Policy first, then held (ruling 23). `published` is a catalog that may bring what a held unit lacks."""
+        """Policy first, then held (ruling 23). `published` may bring what a held unit lacks."""
         timeline, meter = self.timeline, unit.meter
         billing_us = self.billing_instant(unit)
         day = timeline.zone(unit.account).local_day(billing_us)
@@ -101,6 +102,8 @@ class Books:
     ) -> Decision:
         facts = self._facts(unit, catalog, published)
         unit.size, unit.conditions = facts.size, tuple(sorted(facts.conditions))
+        if unit.waived:
+            return Decision("not_billed", "waived", month, catalog, plan, 0, {})
         charges = [c for c in plan.charges if c.meter == unit.meter.name] if plan is not None else []
         if not charges:
             ruling = decide(self._merged(unit, None, None), facts)
@@ -267,7 +270,35 @@ class Books:
         account = self.accounts[unit.account]
         if account.expiries:
             self.forget_originals(account, version)
-        decision = self.decide(unit, published)
+        self._apply(unit, self.decide(unit, published), version)
+
+    def rebook(self, unit: Unit, shares: dict[str, Share], billable_pico: int, version: int) -> None:
+        """Bring the ledgers up to shares that an operator decided on, for a unit that the fold had let go."""
+        assert unit.booked is not None
+        unit.version = version
+        plan = None if unit.pin is None else self.timeline.plan(unit.pin.plan, unit.pin.plan_version)
+        catalog = self.timeline.named(unit.pin.catalog) if unit.pin is not None else self.timeline.catalogs[0]
+        disposition, reason = ("not_billed", "waived") if unit.waived else ("billable", "restored")
+        decision = Decision(
+            disposition, reason, unit.booked.usage_month, catalog, plan, billable_pico, shares
+        )
+        self._apply(unit, decision, version)
+
+    def touch_account(self, account: AccountState, version: int) -> None:
+        """Note that the record changed the account."""
+        account.version = version
+        if not account.dirty:
+            account.dirty = True
+            self.dirty_accounts.append(account)
+
+    def _begin(self, account: AccountState, month: int, version: int) -> None:
+        """The account's first month, for the close of a month to begin with."""
+        if not account.first_month or month < account.first_month:
+            account.first_month = month
+            self.touch_account(account, version)
+
+    def _apply(self, unit: Unit, decision: Decision, version: int) -> None:
+        self._begin(self.accounts[unit.account], decision.month, version)
         revenue = self._lines(unit, decision, version)
         unit.disposition, unit.reason = decision.disposition, decision.reason
         unit.billable_pico, unit.period = decision.billable_pico, decision.month
@@ -332,7 +363,8 @@ class Books:
         month = decision.month
         new = Booking(
             month, self.accounts[unit.account].bill_month(month), unit.workspace, unit.size,
-            decision.disposition, decision.reason, decision.billable_pico, unit.requests, unit.revenue, unit.cost,
+            decision.disposition, decision.reason, decision.billable_pico, unit.requests, unit.revenue,
+            unit.cost,
         )  # fmt: skip
         old, unit.booked = unit.booked, new
         if old is not None and old[6:] == new[6:] and old[:1] + old[2:6] == new[:1] + new[2:6]:
@@ -365,6 +397,7 @@ class Books:
         cost: int, version: int,
     ) -> None:  # fmt: skip
         """A request that belongs to no unit still costs."""
+        self._begin(account, month, version)
         self.out.cost_lines.append((
             account.id, account.bill_month(month), identity, 0, 1, version, self.partition, month, "",
             workspace, workflow, "", "not_billed", reason, 0, 0, 1, 0, cost,
@@ -390,7 +423,7 @@ class Books:
         """After a publication: segments whose days changed are rated anew, by unit-less lines (ruling 32)."""
         for key in sorted(self.counters):
             counter = self.counters[key]
-            account, month, plan, plan_version, charge = key
+            account, month, plan, plan_version, _ = key
             days = self.timeline.segment_days(account, month, plan, plan_version)
             move = counter.reprorate(days, len(month_days(month)))
             if move is None:

@@ -15,30 +15,27 @@ import msgspec
 from unitrate import fold, snapshot
 from unitrate.accounts import AccountState, Stream
 from unitrate.booking import Books
-from unitrate.catalog.compiled import DAY_US
 from unitrate.catalog.compiling import compile_publication
 from unitrate.errors import InputError, InvariantError, LogError
-from unitrate.identities import Seen, digest
+from unitrate.facts import Facts
+from unitrate.identities import Seen
 from unitrate.ledger import EventBuffer
 from unitrate.lifecycle import Lifecycle
+from unitrate.months import Months
 from unitrate.placement import partition_of
 from unitrate.prepare import Texts
-from unitrate.rating import Counter
 from unitrate.routing import Shapes
 from unitrate.rows import Checkpoint, Output, StateRow
-from unitrate.snapshot import unit_from_body
-from unitrate.state import decode, encode, entity_hash
 from unitrate.timeline import Timeline
-from unitrate.units import FINAL, NEVER, OPEN
+from unitrate.units import NEVER, OPEN
 
 ENGINE_VERSION = 1  # of the fold's rules; a log may ask for a newer one, then this code halts
 GENERATION_RECORDS = 100_000
-_MASK = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive event records. `entered_us` (files) or `timestamps_us` (Kafka) is when they entered the log."""
+    """Consecutive event records; they entered the log at `entered_us` (files) or `timestamps_us` (Kafka)."""
 
     raws: list[bytes]
     offsets: Sequence[int]
@@ -57,11 +54,12 @@ class Engine:
         self.out = Output(self.buffer.freeze())
         self.books = Books(partition, self.timeline, self.out)
         self.life = Lifecycle(partition, self.books)
+        self.months = Months(self)
         self.shapes = Shapes(self.timeline)
         self.seen = Seen()
         self.texts = Texts()
         self.accounts = self.books.accounts
-        self.dirty_accounts: list[AccountState] = []
+        self.dirty_accounts = self.books.dirty_accounts
         self.last_offset = -1
         self.counts = dict.fromkeys(("records", "accepted", "duplicates", "rejected", "unit_final"), 0)
         self.generation = 0
@@ -73,8 +71,7 @@ class Engine:
         self.log_id = ""
         self.partitions = 1
         self.generation_records = generation_records
-        self._hashes: dict[tuple[str, bytes], int] = {}
-        self._digest = 0
+        self.facts = Facts(self)
 
     # ------------------------------------------------------------ questions
 
@@ -109,7 +106,7 @@ class Engine:
     def fold(self, batch: Batch) -> int:
         """Fold event records; returns how many were taken.
 
-        Fewer than given when a generation starts (`due_generation`): take a checkpoint, then go on with the rest.
+        Fewer than given when a generation starts (`due_generation`): take a checkpoint, then fold the rest.
         Raises InputError where no catalog was published before them.
         """
         self._ready()
@@ -132,17 +129,18 @@ class Engine:
     def control(self, offset: int, timestamp_us: int | None, kind: str, control_id: str, body: bytes) -> None:
         """A control record; one whose id is known changes nothing but the clock.
 
-        Raises InputError or ValueError, with nothing changed, for a body that cannot be used, and LogError for a
-        kind, an engine version or a log that this code must not go on with.
+        Raises InputError or ValueError, with nothing changed, for a body that cannot be used, and LogError
+        for a kind, an engine version or a log that this code must not go on with.
         """
         self._ready()
-        act = {"catalog": self._catalog, "genesis": self._genesis, "engine": self._engine}.get(kind)
+        acts = {"catalog": self._catalog, "genesis": self._genesis, "engine": self._engine}
+        act = acts.get(kind) or self.months.acts.get(kind)
         if act is None:
             raise LogError(
                 f"control record {kind!r} at offset {offset}: this version does not know it; update unitrate"
             )
         known = control_id in self.controls
-        change = None if known else act(body)
+        change = None if known else self._checked(act, kind, body)
         if timestamp_us is not None:
             self.move_clock(timestamp_us, offset)
         if change is not None:
@@ -150,6 +148,22 @@ class Engine:
             self.control_seq += 1
             change(offset)
         self.taken(offset)
+
+    @staticmethod
+    def _checked(
+        act: Callable[[bytes], Callable[[int], None]], kind: str, body: bytes
+    ) -> Callable[[int], None]:
+        try:
+            return act(body)
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            msgspec.MsgspecError,
+        ) as error:
+            raise InputError(f"{kind} record: {type(error).__name__}: {error}") from error
 
     def reject(
         self, offset: int, timestamp_us: int | None, reason: str, message: str, place: str, raw: bytes
@@ -168,7 +182,8 @@ class Engine:
             raise InputError("genesis record: needs log_id (text) and partitions (integer)")
         if self.log_id and (log_id, partitions) != (self.log_id, self.partitions):
             raise LogError(
-                f"the log says it is {log_id} of {partitions} partitions; it began as {self.log_id} of {self.partitions}"
+                f"the log says it is {log_id} of {partitions} partitions; "
+                f"it began as {self.log_id} of {self.partitions}"
             )
 
         def change(offset: int) -> None:
@@ -230,7 +245,7 @@ class Engine:
             self.starts_generation(offset)
 
     def starts_generation(self, offset: int) -> bool:
-        """Whether the record at the offset starts a generation: enough records for what must be written again."""
+        """Whether the record at the offset starts a generation: enough of them for what is written again."""
         if self.since < 4 * self.live_entities:
             return False
         self.generation, self.since, self.due_generation = offset, 0, True
@@ -240,21 +255,19 @@ class Engine:
 
     def stream(self, account: str, source: str) -> Stream:
         """The stream of an account and source, made when first seen."""
-        state = self.accounts.get(account)
-        if state is None:
-            home = self.partitions == 1 or partition_of(account, self.partitions) == self.partition
-            state = self.accounts[account] = AccountState(account, home)
+        state = self.account(account)
         stream = state.streams.get(source)
         if stream is None:
             stream = state.streams[source] = Stream(state, source)
         return stream
 
-    def touch_account(self, account: AccountState, offset: int) -> None:
-        """Note that the record changed the account."""
-        account.version = offset
-        if not account.dirty:
-            account.dirty = True
-            self.dirty_accounts.append(account)
+    def account(self, name: str) -> AccountState:
+        """What is kept of an account; nothing of it is stored before a record touches it."""
+        state = self.accounts.get(name)
+        if state is None:
+            home = self.partitions == 1 or partition_of(name, self.partitions) == self.partition
+            state = self.accounts[name] = AccountState(name, home)
+        return state
 
     def rejected(
         self,
@@ -277,7 +290,7 @@ class Engine:
 
     def checkpoint(self) -> Checkpoint:
         """Rows since the last one and the touched state, encoded; nothing in it changes afterwards."""
-        state = self._state_rows()
+        state = self.facts.take(whole=self.due_generation)
         out = self.out
         for unit in self.life.dirty:
             unit.dirty = False
@@ -315,52 +328,7 @@ class Engine:
 
     def digests(self) -> dict[str, Any]:
         """Count and sum of the hashes of live entities as of the last checkpoint."""
-        return {"entities": len(self._hashes), "sum": self._digest}
-
-    def _state_rows(self) -> list[StateRow]:
-        books, rows = self.books, []
-        whole = self.due_generation
-        gone = [StateRow("unit", u.unit_id.encode(), u.version, b"") for u in self.life.gone]
-        for key, version in books.dirty_originals.items():
-            if key not in books.originals:
-                gone.append(StateRow("original", encode(key), version, b""))
-        for unit in list(self.life.live.values()) if whole else self.life.dirty:
-            if unit.queued != -1:
-                rows.append(
-                    StateRow("unit", unit.unit_id.encode(), unit.version, encode(snapshot.unit_body(unit)))
-                )
-        for counter in list(books.counters.values()) if whole else books.dirty_counters:
-            rows.append(StateRow("counter", encode(counter.key), counter.version, encode(counter.body())))
-        for account in list(self.accounts.values()) if whole else self.dirty_accounts:
-            if account.version >= 0:
-                body = encode([account.highest, account.oldest, account.closed_month])
-                rows.append(StateRow("account", account.id.encode(), account.version, body))
-        versions = books.original_versions
-        versions.update(books.dirty_originals)
-        for key in list(books.originals) if whole else list(books.dirty_originals):
-            if key in books.originals:
-                rows.append(StateRow("original", encode(key), versions[key], encode(books.originals[key])))
-            else:
-                versions.pop(key, None)
-        self._settle(rows, gone)
-        return rows if whole else rows + gone
-
-    def _settle(self, rows: list[StateRow], gone: list[StateRow]) -> None:
-        """Bring the digest up to the rows and forget what was touched."""
-        for row in (*rows, *gone):
-            which = (row.kind, row.entity)
-            self._digest -= self._hashes.pop(which, 0)
-            if row.body:
-                self._hashes[which] = hashed = entity_hash(*row)
-                self._digest += hashed
-        self._digest &= _MASK
-        for counter in self.books.dirty_counters:
-            counter.dirty = False
-        for account in self.dirty_accounts:
-            account.dirty = False
-        self.books.dirty_counters.clear()
-        self.dirty_accounts.clear()
-        self.books.dirty_originals.clear()
+        return self.facts.digests()
 
     @classmethod
     def restore(
@@ -376,7 +344,8 @@ class Engine:
         """The engine as it was at a checkpoint.
 
         `publications` are those of `meta["catalogs"]`; `identities` chunks of (accounts, sources, ids, times)
-        of accepted events, `finals` (account, meter, key, ordinal, ended, runs) of final units, all ≤ the marker.
+        of accepted events, `finals` (account, meter, key, ordinal, ended, runs) of final units, all up to
+        the marker.
         """
         engine = cls(partition, generation_records)
         for _, body in publications:
@@ -388,66 +357,5 @@ class Engine:
         engine.controls = dict.fromkeys(meta["controls"])
         engine.counts = dict(meta["counts"])
         engine.books.line_totals = {int(month): totals for month, totals in meta["lines"].items()}
-        loaded = list(state)
-        for row in sorted(loaded, key=lambda r: r.kind):  # accounts first
-            engine._load(row)
-        engine._load_identities(identities)
-        engine._load_finals(finals)
-        engine._index()
+        engine.facts.load(state, identities, finals)
         return engine
-
-    def _load(self, row: StateRow) -> None:
-        which = (row.kind, row.entity)
-        self._hashes[which] = hashed = entity_hash(*row)
-        self._digest = (self._digest + hashed) & _MASK
-        body = decode(row.body)
-        if row.kind == "account":
-            account = AccountState(row.entity.decode())
-            account.highest, account.oldest, account.closed_month = body
-            account.reach(account.highest, account.highest - account.oldest)
-            account.version = row.version
-            self.accounts[account.id] = account
-        elif row.kind == "counter":
-            account_id, month, plan, version, name = decode(row.entity)
-            charge = next(c for c in self.timeline.plan(plan, version).charges if c.name == name)
-            counter = Counter((account_id, month, plan, version, name), charge, 1, 1)
-            counter.load(body, row.version)
-            self.books.counters[counter.key] = counter
-        elif row.kind == "original":
-            key = snapshot.original_key(decode(row.entity))
-            self.books.originals[key] = body
-            self.books.original_versions[key] = row.version
-            self.books.await_expiry(key, body)
-        else:
-            catalog = self.timeline.named(body[2])
-            meter = catalog.meter_by_name[body[1]]
-            unit = unit_from_body(row.entity.decode(), body, meter, row.version)
-            self.life.live[unit.unit_id] = unit
-
-    def _load_identities(self, chunks: Iterable[tuple[list[str], list[str], list[str], list[int]]]) -> None:
-        for accounts, sources, ids, times in chunks:
-            digests, days = [], []
-            for account, source, id_, time in zip(accounts, sources, ids, times, strict=True):
-                stream = self.stream(account, source)
-                day = time // DAY_US
-                if day >= stream.account.oldest_day:
-                    digests.append(digest(stream.head, id_))
-                    days.append(day)
-            self.seen.add_many(digests, days)
-
-    def _load_finals(self, finals: Iterable[tuple[str, str, str, int, int, str]]) -> None:
-        for account_id, meter, name, ordinal, ended, runs in finals:
-            account = self.accounts.get(account_id)
-            if account is not None and ended // DAY_US >= account.oldest_day:
-                self.life.load_stub(account.meter(meter), name, ordinal, ended, msgspec.json.decode(runs))
-
-    def _index(self) -> None:
-        """Maps and timers, from the units."""
-        for unit in sorted(self.life.live.values(), key=lambda u: (u.opened_offset, u.ordinal)):
-            self.life.index(unit, self.accounts[unit.account])
-            if unit.state != FINAL:
-                self.life.schedule(unit)
-        for account in self.accounts.values():
-            account.at_home = (
-                self.partitions == 1 or partition_of(account.id, self.partitions) == self.partition
-            )

@@ -30,7 +30,7 @@ WHY = {
 
 
 def fold(engine: Engine, batch: Batch) -> int:
-    """Fold a batch; see `Engine.fold`. One loop over locals: every call an event makes is seen in the total."""
+    """Fold a batch; see `Engine.fold`. One loop over locals: each call would be seen in the total."""
     prepared = prepare(engine, batch)
     seen, life, buffer, accounts = engine.seen, engine.life, engine.buffer, engine.dirty_accounts
     older = seen.older([p[2] for p in prepared]) if seen.has_older else None
@@ -118,7 +118,7 @@ def fold(engine: Engine, batch: Batch) -> int:
                     if time > unit.last:
                         unit.last = time
                         ends, oldest_end = time + meter.idle_us, unit.opening + meter.max_age_us
-                        unit.window_end = ends if ends < oldest_end else oldest_end
+                        unit.window_end = min(ends, oldest_end)
                     unit.idle_at = life.clock + meter.idle_us
                     unit.version = offset
                     if not unit.dirty:
@@ -197,7 +197,7 @@ def _apart(
     engine: Engine, batch: Batch, i: int, offset: int, id_: str, reason: str, shape: Shape, stream: Stream,
     time: int, cost: int,
 ) -> int:  # fmt: skip
-    """An event that joined no unit: rejected, cost-only, or both. Code of its fate, −1 if it is not accepted."""
+    """An event that joined no unit: rejected, cost-only, or both. Its fate's code, −1 if not accepted."""
     if reason == "no_unit":
         _reject(engine, batch, i, offset, _rejected(reason, stream, id_))
         return -1

@@ -30,8 +30,8 @@ class Item:
     """One event on its way to a unit: what was read, counted and priced of it."""
 
     __slots__ = (
-        "attributes", "by_name", "completion_pico", "cost", "id", "offset", "retry_of", "run", "shape", "time",
-        "unpriced", "usage",
+        "attributes", "by_name", "completion_pico", "cost", "id", "offset", "retry_of", "run", "shape",
+        "time", "unpriced", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +93,7 @@ class Lifecycle:
     # ------------------------------------------------------------ timers
 
     def schedule(self, unit: Unit) -> None:
-        """Put the unit's next deadline into the heap, unless an earlier entry stands there and will ask again."""
+        """Put the unit's next deadline into the heap, unless an earlier entry there will ask again."""
         due = unit.deadline()
         if due < unit.queued:
             unit.queued = due
@@ -143,12 +143,17 @@ class Lifecycle:
         unit.queued = NEVER
         self.touch(unit, offset)
         if not is_live(unit):
-            self._drop(unit)
+            self.let_go(unit)
 
-    def _drop(self, unit: Unit) -> None:
+    def append_final(self, unit: Unit) -> None:
+        """A row of a unit that is final and not kept."""
+        self.books.out.units.append(unit_row(unit, self.partition, unit.period))
+
+    def let_go(self, unit: Unit) -> None:
+        """Drop a final unit that nothing holds any more; a stub stays."""
         del self.live[unit.unit_id]
         unit.queued = -1
-        self.books.out.units.append(unit_row(unit, self.partition, unit.period))
+        self.append_final(unit)
         if unit.meter.each is not None and unit.version == unit.opened_offset:
             return  # it never outlived a record, so no state row tells of it
         self.gone.append(unit)
@@ -463,11 +468,11 @@ class Lifecycle:
             self.touch(unit, offset)
             self.books.book(unit, offset, catalog)
             if unit.state == FINAL and not is_live(unit):
-                self._drop(unit)
+                self.let_go(unit)
 
 
 def priced(request: list[Any], catalog: Catalog) -> int | None:
-    """Cost of a request that was unpriced, under another catalog: [provider, model, time, usage, amount, currency]."""
+    """Cost under another catalog of a request: [provider, model, time, usage, billed amount, currency]."""
     provider, model, time, usage, amount, currency = request
     if amount is not None:
         return catalog.costs.converted_pico(Decimal(amount), currency)

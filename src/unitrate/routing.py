@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from unitrate.catalog.compiled import Catalog, Meter
+from unitrate.catalog.compiled import Meter
 from unitrate.costs import Rates
 from unitrate.events import VERDICTS, Event
 from unitrate.timeline import Timeline
@@ -22,7 +22,8 @@ class Shape:
 
     __slots__ = (
         "background", "catalog", "code", "code_generation", "fast_meter", "hi", "internal", "is_request",
-        "is_verdict", "ledger", "lo", "marks", "meters", "operation", "rates", "status", "test", "type", "workflow", "workspace",
+        "is_verdict", "ledger", "lo", "marks", "meters", "operation", "rates", "status", "test",
+        "type", "workflow", "workspace",
     )  # fmt: skip
 
     def __init__(self, timeline: Timeline, event: Event, time_us: int) -> None:

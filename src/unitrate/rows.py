@@ -72,7 +72,7 @@ EVENTS = (
     Column("retry_of", "str", "run that this run repeats, empty where none"),
     Column("unit_id", "id", "unit that the event joined; zero for a cost-only row"),
     Column("meter", "code", "meter of that unit"),
-    Column("reason", "code", "why the event is cost-only (unmetered, no_key, background, unit_final); else empty"),
+    Column("reason", "code", "why it is cost-only: unmetered, no_key, background, unit_final; else empty"),
     Column("provider", "code", "provider as the event names it"),
     Column("model", "code", "model as the event names it"),
     Column("operation", "code", "operation of an ai.request"),
@@ -83,7 +83,7 @@ EVENTS = (
     *_usage("count of"),
     Column("cost", "money", "what the request cost us, in the catalog's currency; 0 while unpriced"),
     Column("cost_computed", "money?", "by own price or price book; NULL where not priced"),
-    Column("cost_billed", "money?", "what the provider billed, in the catalog's currency; NULL where not told"),
+    Column("cost_billed", "money?", "what the provider billed, converted; NULL where not told"),
     Column("unpriced", "flag", "the cost is not known"),
     Column("catalog", "code", "catalog version in force"),
     Column("price_book", "code", "price book and its version"),
@@ -141,7 +141,7 @@ LINES = (
     Column("bill_month", "month", "month whose invoice carries the line"),
     Column("unit_id", "id", "unit; for unit-less lines derived from the control record"),
     Column("charge", "code", "charge of the plan"),
-    Column("price_value", "code", "which of the charge's prices: size, workspace …, joined by /; empty without `by`"),
+    Column("price_value", "code", "which of the prices: size, workspace …, joined by /; empty without `by`"),
     Column("revision", "small", "revision of the unit"),
     Column("version", "int", "log offset of the record that made the line"),
     Column("partition", "small", "log partition"),
@@ -216,6 +216,40 @@ DUPLICATES = (
 )
 
 
+CLOSINGS = (
+    Column("control_seq", "int", "number of the close record among the log's control records"),
+    Column("account", "code", "account whose month it closed"),
+    Column("period", "month", "the month; its figures never change again"),
+    Column("version", "int", "log offset of the close record"),
+    Column("partition", "small", "log partition"),
+    Column("closed_at", "time", "log time"),
+)
+
+GRANTS = (
+    Column("account", "code", "account"),
+    Column("grant_id", "id", "derived from the top-up's record"),
+    Column("version", "int", "log offset of the record"),
+    Column("partition", "small", "log partition"),
+    Column("bill_month", "month", "month whose invoice charges the top-up"),
+    Column("name", "str", "name of the top-up"),
+    Column("amount", "money", "its price"),
+    Column("credit", "money", "credit that it grants"),
+    Column("granted_at", "time", "log time"),
+    Column("expires_at", "time?", "end of the credit; NULL where it does not expire"),
+)
+
+CORRECTIONS = (
+    Column("account", "code", "account"),
+    Column("unit_id", "id", "unit that was corrected"),
+    Column("version", "int", "log offset of the record"),
+    Column("partition", "small", "log partition"),
+    Column("corrected_at", "time", "log time"),
+    Column("action", "code", "waive or restore"),
+    Column("who", "str", "who decided"),
+    Column("why", "str", "why"),
+)
+
+
 @dataclass(slots=True)
 class EventColumns:
     """Accepted events, a list or array a column, in the order of `EVENTS` but constants left out.
@@ -240,6 +274,9 @@ class Output:
     cost_lines: list[tuple[Any, ...]] = field(default_factory=list)
     rejected: list[tuple[Any, ...]] = field(default_factory=list)
     duplicates: list[tuple[Any, ...]] = field(default_factory=list)
+    closings: list[tuple[Any, ...]] = field(default_factory=list)
+    grants: list[tuple[Any, ...]] = field(default_factory=list)
+    corrections: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class StateRow(NamedTuple):

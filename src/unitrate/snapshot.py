@@ -23,7 +23,7 @@ def _text(value: Any) -> str:
 
 
 def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
-    """The unit as it stands, in the order of `rows.UNITS`. `period` is of its latest event while it is open."""
+    """The unit as it stands, as `rows.UNITS` has it; `period`: of its latest event, while it is open."""
     is_open = unit.state == OPEN
     verdict = unit.verdict()
     booked, pin = unit.booked, unit.pin
@@ -73,14 +73,15 @@ def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
 
 
 # Order of a unit's state body; what can be derived (window_end, queued, dirty) is not in it.
-_PLAIN = (
-    "opened_offset", "opened_month", "workspace", "workflow", "state", "started", "last_any", "last", "opening",
+PLAIN = (
+    "opened_offset", "opened_month", "workspace", "workflow", "state", "started", "last_any", "last",
+    "opening",
     "idle_at", "age_at", "ended", "ended_by", "sealed_at", "seal_end", "awaited", "requests",
     "background_requests", "attempts", "usage", "cost", "unpriced", "test", "internal", "retry", "escalated",
     "started_seen", "revision", "disposition", "reason", "size", "billable_pico", "revenue", "period",
-    "catalog_id", "conditions",
+    "catalog_id", "conditions", "waived",
 )  # fmt: skip
-_plain = [getattr(Unit, name).__get__ for name in _PLAIN]
+_plain = [getattr(Unit, name).__get__ for name in PLAIN]
 
 
 def unit_body(unit: Unit) -> list[Any]:
@@ -111,7 +112,7 @@ def unit_from_body(unit_id: str, body: list[Any], meter: Meter, version: int) ->
     account, _, meter_catalog, key, ordinal, plain = body[:6]
     end, end_since, attributes, verdicts, runs, retry_runs, booked, shares, pin, original = body[6:]
     unit = Unit(unit_id, account, meter, meter_catalog, key, ordinal)
-    for name, value in zip(_PLAIN, plain, strict=True):
+    for name, value in zip(PLAIN, plain, strict=True):
         setattr(unit, name, value)
     unit.conditions = tuple(unit.conditions)
     unit.end = EndEvent(*end) if end else None

@@ -67,10 +67,11 @@ class Unit:
         "account", "age_at", "attempts", "attributes", "awaited", "background_requests", "billable_pico",
         "booked", "catalog_id", "conditions", "cost", "dirty", "disposition", "end", "end_since", "ended",
         "ended_by", "escalated", "idle_at", "internal", "key", "last", "last_any", "meter", "meter_catalog",
-        "opened_month", "opened_offset", "opening", "ordinal", "original", "period", "pin", "queued", "reason", "repeated", "repeated_order", "repeated_time",
+        "opened_month", "opened_offset", "opening", "ordinal", "original", "period", "pin", "queued",
+        "reason", "repeated", "repeated_order", "repeated_time",
         "requests", "retry", "retry_runs", "revenue", "revision", "runs", "seal_end", "sealed_at", "shares",
         "size", "started", "started_seen", "state", "test", "unit_id", "unpriced", "usage", "verdicts",
-        "version", "window_end", "workflow", "workspace",
+        "version", "waived", "window_end", "workflow", "workspace",
     )  # fmt: skip
 
     def __init__(
@@ -103,9 +104,10 @@ class Unit:
         self.cost = 0
         self.unpriced: list[list[Any]] = []
         self.attributes: dict[str, tuple[Any, ...]] = {}
-        # Attributes that came again and again: noted once, their latest (time, order) is owed to `attributes`.
+        # Attributes that came again: noted once, their latest (time, order) is owed to `attributes`.
         self.repeated: tuple[tuple[str, str], ...] | None = None
         self.repeated_time = self.repeated_order = 0
+        self.waived = False  # by an operator's correction
         self.test = self.internal = self.retry = self.escalated = self.started_seen = False
         self.verdicts: list[Verdict] = []
         self.runs: dict[str, None] = {}  # runs known through it other than by its key
