@@ -48,7 +48,6 @@ def read(store: Store, partition: int, progress: Callable[[str], None] = lambda 
         published,
         _reported(checkpoint.read_identities(store, marker, horizon_us), progress),
         checkpoint.read_finals(store, marker, horizon_us),
-        marker.last_offset,
     )
     return Recovered(marker, engine)
 
