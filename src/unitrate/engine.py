@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -133,7 +134,8 @@ class Engine:
         for a kind, an engine version or a log that this code must not go on with.
         """
         self._ready()
-        acts = {"catalog": self._catalog, "genesis": self._genesis, "engine": self._engine}
+        catalog = partial(self._catalog, by_clock=timestamp_us is None)
+        acts = {"catalog": catalog, "genesis": self._genesis, "engine": self._engine}
         act = acts.get(kind) or self.months.acts.get(kind)
         if act is None:
             raise LogError(
@@ -203,7 +205,9 @@ class Engine:
 
         return change
 
-    def _catalog(self, body: bytes) -> Callable[[int], None]:
+    def _catalog(self, body: bytes, *, by_clock: bool) -> Callable[[int], None]:
+        """`by_clock`: refuse one that is effective before the log's time. Not on Kafka, where each partition has
+        a time of its own and all must take the same catalogs: there the publisher asks before it writes."""
         catalog = compile_publication(body)
         if any(c.id == catalog.id for c in self.timeline.catalogs):
             raise InputError(f"catalog {catalog.id} is published already; a changed one needs a new name")
@@ -212,7 +216,7 @@ class Engine:
             raise InputError(
                 f"catalog {catalog.id} is not effective later than {last.id}; give it a later `effective`"
             )
-        if last is not None and catalog.effective_us < self.clock_us:
+        if by_clock and last is not None and catalog.effective_us < self.clock_us:
             raise InputError(
                 f"catalog {catalog.id} is effective before the log's time; give it a later `effective`"
             )

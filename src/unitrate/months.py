@@ -1,8 +1,8 @@
 """Control records of the month end: closes, top-ups and corrections, folded like any other record.
 
 Owns what they change in the fold (closed months, waived units) and the rows that tell of them. What is owed
-is worked out elsewhere, from the rows. Each `_x(body)` checks a body and returns the change that a record makes,
-so that a body that cannot be used changes nothing.
+is worked out elsewhere, from the rows. Each `_x(body)` checks a body and returns the change that a record
+makes, so that a body that cannot be used changes nothing.
 """
 
 from __future__ import annotations
