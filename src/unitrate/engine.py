@@ -30,6 +30,7 @@ from unitrate.rows import Checkpoint, Output, StateRow
 from unitrate.timeline import Timeline
 from unitrate.units import NEVER, OPEN
 
+Act = Callable[[bytes], Callable[[int], None]]  # checks a control record's body, gives what it changes
 ENGINE_VERSION = 1  # of the fold's rules; a log may ask for a newer one, then this code halts
 GENERATION_RECORDS = 100_000
 
@@ -135,7 +136,7 @@ class Engine:
         """
         self._ready()
         catalog = partial(self._catalog, by_clock=timestamp_us is None)
-        acts = {"catalog": catalog, "genesis": self._genesis, "engine": self._engine}
+        acts: dict[str, Act] = {"catalog": catalog, "genesis": self._genesis, "engine": self._engine}
         act = acts.get(kind) or self.months.acts.get(kind)
         if act is None:
             raise LogError(
@@ -152,9 +153,7 @@ class Engine:
         self.taken(offset)
 
     @staticmethod
-    def _checked(
-        act: Callable[[bytes], Callable[[int], None]], kind: str, body: bytes
-    ) -> Callable[[int], None]:
+    def _checked(act: Act, kind: str, body: bytes) -> Callable[[int], None]:
         try:
             return act(body)
         except (
@@ -206,8 +205,11 @@ class Engine:
         return change
 
     def _catalog(self, body: bytes, *, by_clock: bool) -> Callable[[int], None]:
-        """`by_clock`: refuse one that is effective before the log's time. Not on Kafka, where each partition has
-        a time of its own and all must take the same catalogs: there the publisher asks before it writes."""
+        """`by_clock`: refuse one that is effective before the log's time.
+
+        Not on Kafka, where each partition has a time of its own and all must take the same catalogs: there the
+        publisher asks before it writes.
+        """
         catalog = compile_publication(body)
         if any(c.id == catalog.id for c in self.timeline.catalogs):
             raise InputError(f"catalog {catalog.id} is published already; a changed one needs a new name")
