@@ -50,6 +50,9 @@ def write_rows(store: Store, checkpoint: rows.Checkpoint) -> None:
         ("cost_lines", rows.COST_LINES, output.cost_lines),
         ("rejected_events", rows.REJECTED, output.rejected),
         ("duplicates", rows.DUPLICATES, output.duplicates),
+        ("closings", rows.CLOSINGS, output.closings),
+        ("grants", rows.GRANTS, output.grants),
+        ("corrections", rows.CORRECTIONS, output.corrections),
     ):
         if tuples:
             store.insert(name, columns.from_rows(kinds, tuples))

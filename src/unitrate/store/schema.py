@@ -128,6 +128,33 @@ LEDGER_TABLES = (
     ),
 )
 
+MONTH_TABLES = (
+    Table(
+        "closings",
+        rows.CLOSINGS,
+        "ReplacingMergeTree(`version`)",
+        ("control_seq", "account", "period"),
+        "",
+        "Closed months by account",
+    ),
+    Table(
+        "grants",
+        rows.GRANTS,
+        "ReplacingMergeTree(`version`)",
+        ("account", "grant_id"),
+        "",
+        "Top-ups and the credit that they grant",
+    ),
+    Table(
+        "corrections",
+        rows.CORRECTIONS,
+        "ReplacingMergeTree(`version`)",
+        ("account", "unit_id", "version"),
+        "",
+        "What operators corrected, with who and why",
+    ),
+)
+
 _PARTITION = rows.Column("partition", "small", "log partition")
 
 PROTOCOL_TABLES = (
@@ -234,4 +261,4 @@ EMBEDDED_TABLES = (
         "Rejected events that were taken again",
     ),
 )
-TABLES = LEDGER_TABLES + PROTOCOL_TABLES + (CATALOG_TEXTS,) + EMBEDDED_TABLES
+TABLES = LEDGER_TABLES + MONTH_TABLES + PROTOCOL_TABLES + (CATALOG_TEXTS,) + EMBEDDED_TABLES
