@@ -60,6 +60,7 @@ class Engine:
         self.shapes = Shapes(self.timeline)
         self.seen = Seen()
         self.texts = Texts()
+        self.native: object = None  # caches of the native `prepare`, which alone looks at them
         self.accounts = self.books.accounts
         self.dirty_accounts = self.books.dirty_accounts
         self.last_offset = -1
@@ -101,7 +102,7 @@ class Engine:
     def live_entities(self) -> int:
         """Entities that a generation's first checkpoint writes."""
         books = self.books
-        return len(self.life.live) + len(books.counters) + len(books.originals) + len(self.accounts)
+        return len(self.life.live) + len(books.counters) + len(books.originals.entries) + books.account_count
 
     # ------------------------------------------------------------ records
 
@@ -207,8 +208,8 @@ class Engine:
     def _catalog(self, body: bytes, *, by_clock: bool) -> Callable[[int], None]:
         """`by_clock`: refuse one that is effective before the log's time.
 
-        Not on Kafka, where each partition has a time of its own and all must take the same catalogs: there the
-        publisher asks before it writes.
+        Not on Kafka, where each partition has a time of its own and all must take the same catalogs: there
+        the publisher asks before it writes.
         """
         catalog = compile_publication(body)
         if any(c.id == catalog.id for c in self.timeline.catalogs):
@@ -227,7 +228,7 @@ class Engine:
             self.timeline.add(catalog)
             self.shapes.clear()
             self.books.change_plans(catalog, offset)
-            self.life.decide_held(catalog, offset)
+            self.life.decide_held(offset)
 
         return change
 
@@ -329,7 +330,7 @@ class Engine:
             "log_id": self.log_id,
             "partitions": self.partitions,
             "counts": dict(self.counts),
-            "lines": {str(month): totals for month, totals in sorted(self.books.line_totals.items())},
+            "lines": {str(m): list(totals) for m, totals in sorted(self.books.line_totals.items())},
         }
 
     def digests(self) -> dict[str, Any]:

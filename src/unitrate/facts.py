@@ -58,12 +58,12 @@ class Facts:
         return rows if whole else rows + gone
 
     def _gone(self) -> Iterator[StateRow]:
-        books = self._engine.books
+        originals = self._engine.books.originals
         for unit in self._engine.life.gone:
             yield StateRow("unit", unit.unit_id.encode(), unit.version, b"")
-        for key, version in books.dirty_originals.items():
-            if key not in books.originals:
-                books.original_versions.pop(key, None)
+        for key, version in originals.dirty.items():
+            if key not in originals.entries:
+                originals.versions.pop(key, None)
                 yield StateRow("original", encode(key), version, b"")
 
     def _units(self, whole: bool) -> Iterator[StateRow]:
@@ -86,12 +86,12 @@ class Facts:
                 yield StateRow("account", account.id.encode(), account.version, body)
 
     def _originals(self, whole: bool) -> Iterator[StateRow]:
-        books = self._engine.books
-        versions = books.original_versions
-        versions.update({key: v for key, v in books.dirty_originals.items() if key in books.originals})
-        for key in list(books.originals) if whole else list(books.dirty_originals):
-            if key in books.originals:
-                yield StateRow("original", encode(key), versions[key], encode(books.originals[key]))
+        originals = self._engine.books.originals
+        entries, versions = originals.entries, originals.versions
+        versions.update({key: version for key, version in originals.dirty.items() if key in entries})
+        for key in list(entries) if whole else list(originals.dirty):
+            if key in entries:
+                yield StateRow("original", encode(key), versions[key], encode(entries[key]))
 
     def _clean(self) -> None:
         engine, books = self._engine, self._engine.books
@@ -101,7 +101,7 @@ class Facts:
             account.dirty = False
         books.dirty_counters.clear()
         engine.dirty_accounts.clear()
-        books.dirty_originals.clear()
+        books.originals.dirty.clear()
 
     # ------------------------------------------------------------ from rows
 
@@ -132,6 +132,7 @@ class Facts:
             account.reach(account.highest, account.highest - account.oldest)
         account.version = row.version
         engine.accounts[account.id] = account
+        engine.books.account_count += 1
 
     def _load_counter(self, row: StateRow, body: list[Any]) -> None:
         account, month, plan, version, name = decode(row.entity)
@@ -141,11 +142,11 @@ class Facts:
         self._engine.books.counters[counter.key] = counter
 
     def _load_original(self, row: StateRow, body: list[Any]) -> None:
-        books = self._engine.books
+        originals = self._engine.books.originals
         key = snapshot.original_key(decode(row.entity))
-        books.originals[key] = body
-        books.original_versions[key] = row.version
-        books.await_expiry(key, body)
+        originals.entries[key] = body
+        originals.versions[key] = row.version
+        originals.await_expiry(key, body)
 
     def _load_unit(self, row: StateRow, body: list[Any]) -> None:
         meter = self._engine.timeline.named(body[2]).meter_by_name[body[1]]

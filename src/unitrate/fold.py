@@ -12,9 +12,13 @@ from unitrate.catalog.compiled import DAY_US
 from unitrate.events import Rejected
 from unitrate.ledger import Entry
 from unitrate.lifecycle import Item
-from unitrate.prepare import prepare
 from unitrate.state import derived_id
 from unitrate.units import OPEN
+
+try:  # the native version, where it could be built
+    from unitrate._prepare import prepare
+except ImportError:
+    from unitrate.prepare import prepare
 
 if TYPE_CHECKING:
     from unitrate.accounts import Stream
@@ -32,7 +36,7 @@ WHY = {
 def fold(engine: Engine, batch: Batch) -> int:
     """Fold a batch; see `Engine.fold`. One loop over locals: each call would be seen in the total."""
     prepared = prepare(engine, batch)
-    seen, life, buffer, accounts = engine.seen, engine.life, engine.buffer, engine.dirty_accounts
+    seen, life, buffer = engine.seen, engine.life, engine.buffer
     older = seen.older([p[2] for p in prepared]) if seen.has_older else None
     recent, offsets, instants, numbering = seen.recent, batch.offsets, batch.timestamps_us, buffer.generation
     fates: dict[str, int] = {}
@@ -146,10 +150,10 @@ def fold(engine: Engine, batch: Batch) -> int:
                     recent[which] = time // DAY_US
                     if time > account.highest:
                         account.reach(time, shape.catalog.dedupe_us)
-                    account.version = offset
-                    if not account.dirty:
-                        account.dirty = True
-                        accounts.append(account)
+                    if account.dirty:
+                        account.version = offset
+                    else:
+                        engine.books.touch_account(account, offset)
                     if shape.code_generation != numbering:
                         shape.code, shape.code_generation = buffer.shapes.code(shape.ledger), numbering
                     if stream.code_generation != numbering:

@@ -7,13 +7,13 @@ name the step. Calls `Books` whenever facts of an ended unit changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from heapq import heappop, heappush
 from typing import Any
 
 from unitrate.accounts import AccountState, MeterState
 from unitrate.booking import Books
-from unitrate.catalog.compiled import DAY_US, Catalog, Meter
+from unitrate.catalog.compiled import DAY_US, Meter
+from unitrate.decision import BROUGHT_LATER
 from unitrate.events import Event, read
 from unitrate.identities import Seen, digest
 from unitrate.routing import Shape
@@ -451,33 +451,14 @@ class Lifecycle:
 
     # ------------------------------------------------------------ publications
 
-    def decide_held(self, catalog: Catalog, offset: int) -> None:
+    def decide_held(self, offset: int) -> None:
         """A publication may bring what held units lack (contract §2)."""
-        held = (u for u in self.live.values() if u.state != OPEN and u.disposition == "held")
+        held = (u for u in self.live.values() if u.state != OPEN and u.reason in BROUGHT_LATER)
         for unit in sorted(held, key=lambda u: u.opened_offset):
-            if unit.reason == "awaiting_acceptance":
-                continue
-            left = []
-            for request in unit.unpriced:
-                cost = priced(request, catalog)
-                if cost is None:
-                    left.append(request)
-                else:
-                    unit.cost += cost
-            unit.unpriced = left
             self.touch(unit, offset)
-            self.books.book(unit, offset, catalog)
+            self.books.book(unit, offset)
             if unit.state == FINAL and not is_live(unit):
                 self.let_go(unit)
-
-
-def priced(request: list[Any], catalog: Catalog) -> int | None:
-    """Cost under another catalog of a request: [provider, model, time, usage, billed amount, currency]."""
-    provider, model, time, usage, amount, currency = request
-    if amount is not None:
-        return catalog.costs.converted_pico(Decimal(amount), currency)
-    rates = catalog.costs.rates(provider, model, time)
-    return None if rates is None else rates.cost_pico(usage)
 
 
 def _matches(meter: Meter, attributes: Mapping[str, str]) -> bool | None:

@@ -64,17 +64,6 @@ class Counter:
             self.included = -(-self.included * days // (of_days * PICO)) * PICO
         self.maximum = None if charge.maximum is None else prorated_pico(charge.maximum, days, of_days)
 
-    def price_value(self, wanted: Value) -> Value | None:
-        """The price that a value uses: its own, else `default` from the last component on; None if none."""
-        prices = self.charge.prices
-        if wanted in prices:
-            return wanted
-        for i in range(len(wanted) - 1, -1, -1):
-            wanted = (*wanted[:i], "default", *wanted[i + 1 :])
-            if wanted in prices:
-                return wanted
-        return None
-
     def change(self, old: Share | None, new: Share | None) -> list[Move]:
         """Take a unit's former share off and put its new one on; the moves that this makes (D32, D41)."""
         if old is not None and new is not None and old.value == new.value:
@@ -153,6 +142,14 @@ class Counter:
         self.included, self.maximum, self.rated = body[0], body[1], body[2]
         self.prices = {tuple(v): p for v, p in body[3]}
         self.version = version
+
+
+def price_value(charge: Charge, wanted: Value) -> Value | None:
+    """The price that a value uses: its own, else `default`, level by level; None if there is none."""
+    found: list[Value] = [()]
+    for name in wanted:
+        found = [(*above, step) for above in found for step in dict.fromkeys((name, "default"))]
+    return next((value for value in found if value in charge.prices), None)
 
 
 def _minus(new: Share, old: Share) -> Share:

@@ -75,11 +75,10 @@ def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
 # Order of a unit's state body; what can be derived (window_end, queued, dirty) is not in it.
 PLAIN = (
     "opened_offset", "opened_month", "workspace", "workflow", "state", "started", "last_any", "last",
-    "opening",
-    "idle_at", "age_at", "ended", "ended_by", "sealed_at", "seal_end", "awaited", "requests",
-    "background_requests", "attempts", "usage", "cost", "unpriced", "test", "internal", "retry", "escalated",
-    "started_seen", "revision", "disposition", "reason", "size", "billable_pico", "revenue", "period",
-    "catalog_id", "conditions", "waived",
+    "opening", "idle_at", "age_at", "ended", "ended_by", "sealed_at", "seal_end", "awaited", "requests",
+    "background_requests", "attempts", "usage", "cost", "unpriced", "late_costs", "test", "internal",
+    "retry", "escalated", "started_seen", "revision", "disposition", "reason", "size", "billable_pico",
+    "revenue", "period", "catalog_id", "conditions", "waived",
 )  # fmt: skip
 _plain = [getattr(Unit, name).__get__ for name in PLAIN]
 

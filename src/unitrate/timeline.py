@@ -79,6 +79,10 @@ class Timeline:
         """A published catalog by its id."""
         return self._named[id_]
 
+    def later(self, catalog: Catalog) -> list[Catalog]:
+        """A catalog and those after it."""
+        return self.catalogs[self.catalogs.index(catalog) :]
+
     def plan(self, name: str, version: int) -> Plan:
         """A plan version."""
         return self._versions[name, version]

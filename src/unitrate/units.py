@@ -66,12 +66,12 @@ class Unit:
     __slots__ = (
         "account", "age_at", "attempts", "attributes", "awaited", "background_requests", "billable_pico",
         "booked", "catalog_id", "conditions", "cost", "dirty", "disposition", "end", "end_since", "ended",
-        "ended_by", "escalated", "idle_at", "internal", "key", "last", "last_any", "meter", "meter_catalog",
-        "opened_month", "opened_offset", "opening", "ordinal", "original", "period", "pin", "queued",
-        "reason", "repeated", "repeated_order", "repeated_time",
-        "requests", "retry", "retry_runs", "revenue", "revision", "runs", "seal_end", "sealed_at", "shares",
-        "size", "started", "started_seen", "state", "test", "unit_id", "unpriced", "usage", "verdicts",
-        "version", "waived", "window_end", "workflow", "workspace",
+        "ended_by", "escalated", "idle_at", "internal", "key", "last", "last_any", "late_costs", "meter",
+        "meter_catalog", "opened_month", "opened_offset", "opening", "ordinal", "original", "period", "pin",
+        "queued", "reason", "repeated", "repeated_order", "repeated_time", "requests", "retry",
+        "retry_runs", "revenue", "revision", "runs", "seal_end", "sealed_at", "shares", "size", "started",
+        "started_seen", "state", "test", "unit_id", "unpriced", "usage", "verdicts", "version", "waived",
+        "window_end", "workflow", "workspace",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +103,7 @@ class Unit:
         self.usage: dict[str, int] = {}
         self.cost = 0
         self.unpriced: list[list[Any]] = []
+        self.late_costs: list[list[int]] = []  # [effective of the later catalog that priced it, cost]
         self.attributes: dict[str, tuple[Any, ...]] = {}
         # Attributes that came again: noted once, their latest (time, order) is owed to `attributes`.
         self.repeated: tuple[tuple[str, str], ...] | None = None
