@@ -43,7 +43,7 @@ def ratio(part: Decimal, whole: Decimal) -> Decimal | None:
 
 def rounded(value: Decimal, digits: int) -> Decimal:
     """A figure rounded half up for reading; never for reckoning on."""
-    return EXACT.quantize(value, EXACT.scaleb(Decimal(1), -digits))
+    return EXACT.plus(EXACT.quantize(value, EXACT.scaleb(Decimal(1), -digits)))  # plus: no "-0.00"
 
 
 def month_text(period: int) -> str:

@@ -142,9 +142,7 @@ def _billing(cost: CostExplanation, digits: int) -> list[str]:
         )
         text = f"billed by the provider{which}: {money(cost.billed, digits)}"
         if cost.billed_difference:
-            words.append(
-                f"{text}, {money(cost.billed_difference, digits)} above the computed cost; the bill counts"
-            )
+            words.append(f"{text}, {money(cost.billed_difference, digits)} above computed: the bill counts")
         else:
             words.append(f"{text}, equal to the computed cost")
     if cost.later_priced:
@@ -154,7 +152,7 @@ def _billing(cost: CostExplanation, digits: int) -> list[str]:
     if cost.unpriced_requests:
         words.append(f"{plural(cost.unpriced_requests, 'request')} unpriced: the cost is not known")
     if cost.price_books:
-        words.append(f"prices: {', '.join(cost.price_books)}, unless the catalog has its own")
+        words.append(f"price book {', '.join(cost.price_books)}, own prices first")
     return words
 
 
@@ -254,7 +252,7 @@ def _print_tree(branches: Sequence[Branch]) -> None:
     width = max(NARROWEST, shutil.get_terminal_size((NARROWEST, 24)).columns)
     for at, (label, lines) in enumerate(branches):
         last = at == len(branches) - 1
-        beside = [part for line in lines for part in _wrapped(line, width - LABEL - 4)]
+        beside = [part for line in lines for part in _wrapped(line, width - LABEL - 3)]
         for row, text in enumerate(beside or [""]):
             stem = ("└─ " if last else "├─ ") if row == 0 else ("   " if last else "│  ")
             print(f"{stem}{label if row == 0 else '':<{LABEL}}{text}".rstrip())

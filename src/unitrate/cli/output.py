@@ -19,7 +19,7 @@ from unitrate.figures import plain, rounded
 
 Kind = Literal["text", "number", "count", "quantity", "money", "rate", "time"]
 LEFT: tuple[Kind, ...] = ("text", "time")
-SMALL_DIGITS = 6  # of money in a table where a minor unit would show amounts as zero
+SMALL_DIGITS = 6  # of money in a table of small amounts
 WIDEST = 10_000
 NEXT = "Next:  "
 NARROW = 100  # columns that a page without a terminal is made for
@@ -96,11 +96,13 @@ def print_rich(renderable: Any, indent: int = 0) -> None:
 
 
 def money_digits(columns: Sequence[Column], rows: Sequence[Row], digits: int) -> int:
-    """Decimals for all money of a table: the currency's, or more where those would show an amount as zero."""
-    keys = [column.key for column in columns if column.kind == "money"]
-    smallest = Decimal(1).scaleb(-digits) / 2
-    hidden = any(0 < abs(row[key]) < smallest for row in rows for key in keys if row.get(key) is not None)
-    return max(SMALL_DIGITS, digits) if hidden else digits
+    """Decimals for all money of a table: the currency's, or more where all of a column is under ten cents."""
+    small = Decimal(1).scaleb(1 - digits)
+    for key in (column.key for column in columns if column.kind == "money"):
+        largest = max((abs(row[key]) for row in rows if row.get(key) is not None), default=Decimal(0))
+        if 0 < largest < small:
+            return max(SMALL_DIGITS, digits)
+    return digits
 
 
 def aligned(kind: Kind, values: Sequence[Any], digits: int) -> list[str]:

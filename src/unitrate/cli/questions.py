@@ -195,7 +195,7 @@ def _print_rejected(arguments: argparse.Namespace, found: Sequence[RejectedEvent
     output.print_table(REJECTED_COLUMNS, [event._asdict() for event in found])
     print()
     retry = again(arguments, "rejected retry", "--dry-run")
-    output.print_next([(retry, "which of them would be taken again, once the cause is fixed")])
+    output.print_next([(retry, "once the cause is fixed: how many would be taken again")])
 
 
 def sql(arguments: argparse.Namespace) -> int:
