@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +95,8 @@ class Chaos:
 
     def stop_worker(self) -> None:
         worker = self.random.choice(self.workers)
-        if worker not in [paused for paused, _ in self.paused] and worker.alive:
+        ready = worker.alive and "assigned" in worker.tail()  # before that, SIGTERM finds Python starting
+        if ready and worker not in [paused for paused, _ in self.paused]:
             assert worker.terminate(60) == 0, worker.tail()
 
     def pause_worker(self) -> None:
@@ -162,8 +164,8 @@ def main() -> int:
         installation.publish(write_catalog(folder))
         chaos = Chaos(installation, broker, clickhouse, arguments.seed)
         compared = run(chaos, arguments.minutes * 60, lambda line: print(line, flush=True))
-    except AssertionError as error:
-        print(f"FAILED with seed {arguments.seed}: {str(error)[:4000]}")
+    except AssertionError:
+        print(f"FAILED with seed {arguments.seed}: {traceback.format_exc()[-6000:]}")
         return 1
     finally:
         installation.stop_workers()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,30 +92,29 @@ def write_catalog(folder: Path, **changes: Any) -> Path:
 class Traffic:
     """An endless seeded stream of events as lines."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, clock_us: Callable[[], int] = lambda: int(time.time() * SECOND)) -> None:
         self._random = random.Random(seed)
+        self._clock_us = clock_us
         self._numbers = 0
         self._sent: list[bytes] = []
         self._open: list[tuple[str, str, str]] = []
 
     def lines(self, count: int) -> bytes:
         """The next `count` lines."""
-        return b"".join(line + b"\n" for line, _ in zip(self._stream(), range(count), strict=False))
+        return b"".join(self.line() + b"\n" for _ in range(count))
 
-    def _stream(self) -> Iterator[bytes]:
-        while True:
-            chance = self._random.random()
-            if chance < 0.05 and self._sent:
-                line = self._random.choice(self._sent)
-            elif chance < 0.06:
-                line = b'{"subject": "account-1", "id": broken'
-            elif chance < 0.07:
-                line = self._event("ai.request", self._unit("review"), usage={"input_tokens": -1})
-            else:
-                line = self._next()
-                self._sent.append(line)
-                self._sent = self._sent[-500:]
-            yield line
+    def line(self) -> bytes:
+        chance = self._random.random()
+        if chance < 0.05 and self._sent:
+            return self._random.choice(self._sent)
+        if chance < 0.06:
+            return b'{"subject": "account-1", "id": broken'
+        if chance < 0.07:
+            return self._event("ai.request", self._unit("review"), usage={"input_tokens": -1})
+        line = self._next()
+        self._sent.append(line)
+        self._sent = self._sent[-500:]
+        return line
 
     def _next(self) -> bytes:
         chance = self._random.random()
@@ -158,7 +157,7 @@ class Traffic:
             "source": "traffic",
             "type": kind,
             "subject": account,
-            "time": rfc3339(int(time.time() * SECOND)),
+            "time": rfc3339(self._clock_us()),
             "data": body,
         }
         return json.dumps(event, separators=(",", ":")).encode()

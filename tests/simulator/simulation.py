@@ -1,0 +1,383 @@
+"""The production engine, checkpoint and recovery code under an adversary, one step at a time, from one seed.
+
+Every worker is a thread, but only one thread ever runs: at each call to the store it hands the baton back to
+the scheduler, which may crash it there, leave it as a zombie beside its successor, or let the network do
+something. So a seed gives the same run every time. The oracle is one undisturbed fold of the same log, whose
+figures the reference rater confirms.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from tests.kafka.oracle import rater_differences, replay
+from tests.simulator.fake_log import DOCUMENTS, PARTITIONS, FakeLog
+from tests.simulator.fake_store import (
+    KEYS,
+    LEDGERS,
+    Block,
+    Flight,
+    Questions,
+    Tables,
+    events_block,
+    rows_block,
+    state_block,
+)
+from unitrate import engine as engine_module
+from unitrate.catalog.publication import compile_publication
+from unitrate.errors import StoreError, StoreUnavailable
+from unitrate.runtime import partition as partition_module
+from unitrate.runtime.partition import Partition, Pending, recover, write
+from unitrate.store import checkpoint as checkpoint_module
+from unitrate.store import columns
+from unitrate.store.client import Result
+
+GENERATION_RECORDS = 8  # so that a log of a hundred records has several generations
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """A known bug, put back: each must be caught by some seed. The default is the production protocol."""
+
+    order: str = "rsm"  # of rows, state and marker in a checkpoint
+    state_key: tuple[str, ...] = KEYS["state"][0]
+    newest_state: bool = False  # load state past the marker
+    identities_past_marker: bool = False
+    skip_after_marker: int = 0  # Faust's off-by-one
+    seek_ignored: bool = False  # go on where somebody had read to
+    generation_by_worker: bool = False
+    unknown_is_done: bool = False  # an insert without an answer is taken as done
+    digest_unchecked: bool = False
+    catalogs_last: bool = False  # publications are written after the marker
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Worker:
+    """One incarnation of a partition's owner."""
+
+    def __init__(self, simulation: Simulation, number: int) -> None:
+        self.simulation, self.number = simulation, number
+        self.idle = self.done = self.crashing = False
+        self.problem: BaseException | None = None
+        self.go = threading.Semaphore(0)
+        self.thread = threading.Thread(target=self._main, daemon=True)
+        self.thread.start()
+
+    def _main(self) -> None:
+        self.go.acquire()
+        try:
+            if not self.crashing:
+                self.simulation.work(self)
+        except (Crash, StoreError):
+            pass  # an incarnation that gives up is as good as dead
+        except BaseException as error:  # noqa: BLE001 - reported by the scheduler
+            self.problem = error
+        finally:
+            self.done = True
+            self.simulation.back.release()
+
+    def pause(self) -> None:
+        """Hand the baton back; dies here where the adversary wants it."""
+        self.simulation.back.release()
+        self.go.acquire()
+        if self.crashing:
+            raise Crash
+
+    def resume(self) -> None:
+        """Run until the next pause; called by the scheduler."""
+        self.go.release()
+        self.simulation.back.acquire()
+        if self.problem is not None:
+            raise self.problem
+
+    def crash(self) -> None:
+        if not self.done:
+            self.crashing = True
+            self.resume()
+
+
+class SimulatedStore:
+    """What production code calls a store; belongs to one worker."""
+
+    label = "simulated"
+    database = "simulated"
+
+    def __init__(self, simulation: Simulation, worker: Worker | None) -> None:
+        self._simulation, self._worker = simulation, worker
+
+    def sync_replicas(self) -> None:
+        self._pause()
+
+    def insert(self, table: str, data: Any) -> None:
+        self._fly(Flight(self._simulation.tables.pieces_of(table, data)))
+
+    def command(self, statement: str) -> None:
+        partition, generation = statement.rpartition("(")[2].rstrip(")").split(", ")
+        drop = self._simulation.tables.drop_state
+        self._fly(Flight([lambda: drop(int(partition), int(generation))]))
+
+    def query(self, sql: str, parameters: Any = None) -> Result:
+        self._pause()
+        return Result([], self._simulation.questions.query(sql, dict(parameters or {})))
+
+    def query_arrow(self, sql: str, parameters: Any = None) -> Any:
+        self._pause()
+        return self._simulation.questions.query_arrow(sql, dict(parameters or {}))
+
+    def write_checkpoint(self, checkpoint: Any) -> None:
+        steps: dict[str, Callable[[Any, Any], None]] = {
+            "r": checkpoint_module.write_rows,
+            "s": checkpoint_module.write_state,
+            "m": checkpoint_module.write_marker,
+        }
+        for step in self._simulation.weakness.order:
+            steps[step](self, checkpoint)
+        checkpoint_module.collect(self, checkpoint)  # type: ignore[arg-type]
+
+    def _fly(self, flight: Flight) -> None:
+        if self._worker is None:
+            for piece in flight.pieces:
+                piece()
+            return
+        self._simulation.network.append(flight)
+        while not flight.acknowledged:
+            self._pause()
+            if flight.failed:
+                if self._simulation.weakness.unknown_is_done:
+                    return
+                raise StoreUnavailable("simulated: no answer")
+
+    def _pause(self) -> None:
+        if self._worker is not None:
+            self._worker.pause()
+
+
+class Simulation:
+    def __init__(self, seed: int, weakness: Weakness = Weakness()) -> None:
+        self.random = random.Random(seed)
+        self.weakness = weakness
+        self.log = FakeLog(seed)
+        self.tables = Tables(self.random, weakness.state_key)
+        self.questions = Questions(
+            self.tables, past_marker=weakness.identities_past_marker, newest=weakness.newest_state
+        )
+        self.network: list[Flight] = []
+        self.workers: list[Worker] = []
+        self.back = threading.Semaphore(0)
+        self.running: Worker | None = None
+        self.read_to = dict.fromkeys(range(PARTITIONS), 0)
+        self.calm = False
+
+    # ------------------------------------------------------------ a worker's life, on its own thread
+
+    def work(self, worker: Worker) -> None:
+        store: Any = SimulatedStore(self, worker)
+        partition, position = self._recovered(worker, store)
+        partition.engine.generation_records = GENERATION_RECORDS
+        while True:
+            limit = self.random.randrange(1, 12)
+            records = self.log.fetch(worker.number, position, limit)
+            if not records and not partition.since_checkpoint:
+                worker.idle = True
+                worker.pause()
+                continue
+            if records:
+                for pending in partition.fold(records):
+                    self._write(store, worker.number, pending)
+                position = records[-1].offset + 1
+                self.read_to[worker.number] = max(self.read_to[worker.number], position)
+            if partition.since_checkpoint and (not records or self.random.random() < 0.4):
+                if self.weakness.generation_by_worker and self.random.random() < 0.5:
+                    partition.engine.generation, partition.engine.due_generation = position - 1, True
+                self._write(store, worker.number, partition.checkpoint())
+
+    def _recovered(self, worker: Worker, store: Any) -> tuple[Partition, int]:
+        while True:
+            try:
+                found = recover(worker.number, store, self.log)
+            except StoreUnavailable:
+                continue
+            position = found.next_offset + (self.weakness.skip_after_marker if found.next_offset else 0)
+            if self.weakness.seek_ignored:
+                position = max(position, self.read_to[worker.number])
+            return found.partition, position
+
+    def _write(self, store: Any, number: int, pending: Pending) -> None:
+        while True:
+            try:
+                if self.weakness.catalogs_last:
+                    store.write_checkpoint(pending.checkpoint)
+                write(store, number, pending)
+                return
+            except StoreUnavailable:
+                continue
+
+    # ------------------------------------------------------------ the scheduler
+
+    def run(self) -> None:
+        """All of a seed; AssertionError where the protocol failed."""
+        try:
+            self._trouble()
+            self._rest()
+        finally:
+            for worker in self.workers:
+                worker.crash()
+
+    def _trouble(self) -> None:
+        for number in range(PARTITIONS):
+            self._spawn(number)
+        for _ in range(self.random.randrange(120, 400)):
+            chance = self.random.random()
+            alive = [worker for worker in self.workers if not worker.done]
+            if chance < 0.55 and alive:
+                self._resume(self.random.choice(alive))
+            elif chance < 0.86:
+                self._move_network()
+            elif chance < 0.92:
+                self.tables.merge()
+            elif chance < 0.95 and alive:
+                self.random.choice(alive).crash()
+            elif chance < 0.98:
+                self._spawn(self.random.randrange(PARTITIONS))  # the one before is a zombie now
+            for number in range(PARTITIONS):
+                if not any(w.number == number and not w.done for w in self.workers):
+                    self._spawn(number)
+
+    def _rest(self) -> None:
+        """One correct owner a partition gets to the end, zombies beside it; then the last words of the dead."""
+        for worker in self.workers:
+            if self.random.random() < 0.6:
+                worker.crash()
+        owners = [self._spawn(number) for number in range(PARTITIONS)]
+        late = [flight for flight in self.network if self.random.random() < 0.5]
+        self.network = [flight for flight in self.network if flight not in late]
+        for flight in late:
+            flight.failed = True  # its sender hears nothing, and tries again
+        self.calm = True
+        for turn in range(30_000):
+            if all(owner.idle for owner in owners):
+                break
+            alive = [worker for worker in self.workers if not worker.done]
+            self._resume(self.random.choice(alive))
+            for owner in [owner for owner in owners if owner.done]:
+                owners[owners.index(owner)] = self._spawn(owner.number)
+            for _ in range(3):
+                self._move_network()
+            if turn % 8 == 0:
+                self.tables.merge()
+        else:
+            raise AssertionError("no progress")
+        self._verify("at the end")
+        for flight in late + self.network:
+            for piece in flight.pieces:
+                if self.random.random() < 0.7:
+                    piece()
+        self.tables.merge()
+        self._verify("after the last words of the dead")
+
+    def _spawn(self, number: int) -> Worker:
+        self.workers.append(Worker(self, number))
+        return self.workers[-1]
+
+    def _resume(self, worker: Worker) -> None:
+        self.running = worker
+        worker.resume()
+
+    def _move_network(self) -> None:
+        """One flight gets on: a piece lands, an answer comes or is lost, the client sends it all again."""
+        if not self.network:
+            return
+        flight = self.random.choice(self.network)
+        if flight.left and (self.calm or self.random.random() < 0.75):
+            at = self.random.choice(sorted(flight.left))
+            flight.left.discard(at)
+            flight.pieces[at]()
+        if not flight.left and (self.calm or self.random.random() < 0.8):
+            flight.acknowledged = True
+        if not self.calm:
+            flight.failed = flight.failed or (not flight.acknowledged and self.random.random() < 0.08)
+            if self.random.random() < 0.05:
+                flight.left = set(range(len(flight.pieces)))
+        if flight.acknowledged and not flight.left:
+            self.network.remove(flight)
+
+    # ------------------------------------------------------------ the oracle
+
+    def _verify(self, when: str) -> None:
+        expected = Tables(random.Random(0))
+        beside: Any = SimulatedStore(self, None)
+        for number, records in enumerate(self.log.records):
+            pendings = self._undisturbed(number, records)
+            for pending in pendings:
+                self._apply(expected, number, pending)
+            recovered = recover(number, beside, self.log)
+            last = pendings[-1].checkpoint
+            assert recovered.next_offset == last.last_offset + 1, f"{when}: {number} goes on elsewhere"
+            assert recovered.partition.engine.digests() == last.digests, f"{when}: state of {number} differs"
+            meta = recovered.partition.checkpoint().checkpoint.meta
+            assert meta["counts"] == last.meta["counts"], f"{when}: counts of {number} differ"
+        for table in LEDGERS:
+            want, got = expected.final(table), self.tables.final(table)
+            for key in want.keys() | got.keys():
+                assert want.get(key) == got.get(key), f"{when}: {table} {key}"
+
+    def _undisturbed(self, number: int, records: Any) -> list[Pending]:
+        view, pendings = replay(number, records, GENERATION_RECORDS)
+        assert rater_differences(records, view, DOCUMENTS) == []
+        return pendings
+
+    def _apply(self, tables: Tables, number: int, pending: Pending) -> None:
+        class Direct(SimulatedStore):
+            def insert(self, table: str, data: Block) -> None:
+                if table in LEDGERS:
+                    tables.apply(table, data.rows)
+
+            def command(self, statement: str) -> None:
+                pass
+
+            def query(self, sql: str, parameters: Any = None) -> Result:
+                return Result([], [])
+
+        checkpoint_module.write_rows(Direct(self, None), pending.checkpoint)  # type: ignore[arg-type]
+
+
+@contextmanager
+def production_code_over_fakes(current: list[Simulation], weakness: Weakness) -> Iterator[None]:
+    """Rows instead of Arrow, publications compiled once, sleeps that hand over the baton."""
+
+    def sleep(_: float) -> None:
+        running = current[-1].running
+        if running is not None and threading.current_thread() is running.thread:
+            running.pause()
+
+    compiled = lru_cache(maxsize=8)(compile_publication)
+    with ExitStack() as stack:
+        patch = stack.enter_context
+        patch(mock.patch.object(columns, "from_rows", rows_block))
+        patch(mock.patch.object(columns, "from_events", events_block))
+        patch(mock.patch.object(columns, "from_state", state_block))
+        patch(mock.patch.object(checkpoint_module, "time", SimpleNamespace(sleep=sleep)))
+        patch(mock.patch.object(engine_module, "compile_publication", compiled))
+        patch(mock.patch.object(partition_module, "compile_publication", compiled))
+        if weakness.digest_unchecked:
+            patch(mock.patch.object(checkpoint_module, "digest", return_value={}))
+        yield
+
+
+def simulate(seed: int, weakness: Weakness = Weakness()) -> None:
+    """One seed, from beginning to end."""
+    current: list[Simulation] = []
+    with production_code_over_fakes(current, weakness):
+        current.append(Simulation(seed, weakness))
+        current[-1].run()
