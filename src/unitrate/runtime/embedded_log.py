@@ -1,6 +1,6 @@
 """The embedded log: an ordered list of what its offsets stand for, kept in the store's manifest.
 
-Owns the manifest's rows: files' ranges, publications, ticks, retries. A row is durable before anything that
+Owns the manifest's rows: files' ranges, publications, ticks, retries, control records. A row is durable before anything that
 follows from it is; what no file holds (standard input, retries) waits in `spool` until it is processed.
 Must never change a row that was written.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from unitrate.store import Store
 
-Kind = Literal["files", "publication", "tick", "retry"]
+Kind = Literal["files", "publication", "tick", "retry", "control"]
 RETRY_RECORDS = 50_000
 _BLOB_BYTES = 64 << 20  # of spooled bytes that one insert carries
 
@@ -34,6 +34,8 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True):
     until_us: int = 0  # tick
     retried: list[int] = []  # retry: offsets of the rejected events, in order
     places: list[str] = []  # and where each came from
+    control: str = ""  # control: its kind (close, top_up, correction); the payload is its body
+    control_id: str = ""  # and what makes two of them the same record
 
 
 _encode = msgspec.json.Encoder().encode
@@ -50,7 +52,7 @@ class Entry:
     kind: Kind
     entered_us: int  # the machine's clock when the records entered the log
     body: Body
-    payload: bytes = b""  # a publication
+    payload: bytes = b""  # a publication, or a control record's body
     spool: dict[int, bytes] = field(default_factory=dict)  # raw bytes by slice (files) or record (retry)
 
     @property

@@ -144,6 +144,13 @@ class Session:
         self._control(self._append("tick", 1, Body(until_us=until_us)))
         return True
 
+    def control(self, kind: str, control_id: str, body: bytes) -> None:
+        """Append a control record (a close, a top-up, a correction).
+
+        Raises InputError, with nothing written, where the fold cannot use the body.
+        """
+        self._control(self._append("control", 1, Body(control=kind, control_id=control_id), body))
+
     def retry(self, reason: str | None, *, dry_run: bool = False) -> int:
         """Append rejected events that were not retried yet, in log order; how many."""
         self.checkpoint()
@@ -200,6 +207,9 @@ class Session:
     def _control(self, entry: Entry) -> None:
         if entry.kind == "publication":
             self.engine.publish(entry.base_offset, entry.payload)
+        elif entry.kind == "control":
+            body = entry.body
+            self.engine.control(entry.base_offset, None, body.control, body.control_id, entry.payload)
         else:
             self.engine.tick(entry.base_offset, entry.body.until_us)
         self._processed.append(entry)
