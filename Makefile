@@ -25,7 +25,7 @@ help:
 setup: $(READY)
 
 # uv comes first (by hash), then everything by name, version and hash; pip does it where uv cannot.
-$(READY): requirements.lock requirements-bootstrap.lock pyproject.toml
+$(READY): requirements.lock requirements-bootstrap.lock pyproject.toml hatch_build.py $(wildcard src/unitrate/native/*.[ch])
 	@test -n "$(PYTHON)" || { echo "unitrate needs Python 3.11 or newer on the PATH (or make PYTHON=…)" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "unitrate needs Python 3.11 or newer; $(PYTHON) is older (make PYTHON=/path/to/python3.11)" >&2; exit 2; }

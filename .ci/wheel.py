@@ -6,6 +6,7 @@ Dependencies come from requirements-runtime.lock by hash, the wheel itself from 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,8 @@ def main() -> None:
         missing = [name for name in EXPECTED if name not in names]
         if missing:
             sys.exit(f"{wheel.name} lacks {', '.join(missing)}")
+        if shutil.which("cc") and not any(name.startswith("unitrate/_prepare.") for name in names):
+            sys.exit(f"{wheel.name} has no native version, though there is a C compiler")
         python = work / "venv" / "bin" / "python"
         run(sys.executable, "-m", "venv", "--without-pip", work / "venv")
         runtime = ROOT / "requirements-runtime.lock"

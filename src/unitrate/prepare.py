@@ -1,8 +1,8 @@
 """What can be said of an event before any state is looked at: decoded, checked, timed, priced, digested.
 
 First half of the per-event path (`fold` is the second). Owns the shape of a `Prepared` tuple; changes nothing
-but caches. A native version may stand beside `prepare`, with the same signature, and be compared with it
-record for record.
+but caches. `unitrate._prepare` (native/) is a faster version of `prepare`, equal to it record for record: it
+leaves to `prepare_one` all that is not plain. What this module imports by name is what that one reads, too.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from unitrate.events import (
     read_tags,
 )
 from unitrate.price_book import PROMPT_TOKENS
+from unitrate.rows import USAGE
 
 if TYPE_CHECKING:
     from unitrate.engine import Batch, Engine
@@ -49,6 +50,20 @@ Known = tuple[Attributes | str, str, dict[str, str]]
 _NOTHING: Known = ((), "", {})
 _MOST_TEXTS = 50_000
 _NO_DIGEST = bytes(16)
+
+__all__ = [
+    "AHEAD_US",
+    "MAX_COST_PICO",
+    "MAX_EVENT_BYTES",
+    "PICO",
+    "PROMPT_TOKENS",
+    "USAGE",
+    "Prepared",
+    "Texts",
+    "prepare",
+    "prepare_one",
+    "price",
+]
 
 
 class Texts:
@@ -79,57 +94,47 @@ class Texts:
 
 def prepare(engine: Engine, batch: Batch) -> list[Prepared]:
     """One `Prepared` for each record of the batch."""
-    prepared: list[Prepared] = []
-    append = prepared.append
-    accounts, make_stream = engine.accounts, engine.stream
-    find, make_shape = engine.shapes.find, engine.shapes.make
-    texts = engine.texts
-    known_attributes, known_tags = texts.attributes.get, texts.tags.get
-    ahead = batch.entered_us + AHEAD_US
     instants = batch.timestamps_us
-    for i, raw in enumerate(batch.raws):
-        try:
-            event: Any = decode(raw) if len(raw) <= MAX_EVENT_BYTES else read(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            event = read(raw)
-        if event.__class__ is not Event:
-            append(_rejected(event))
-            continue
-        time = parse_time(event.time)
-        if instants is not None:
-            ahead = instants[i] + AHEAD_US
-        if time is None or time > ahead:
-            append(_rejected(_bad_time(event, time)))
-            continue
-        data = event.data
-        key = (
-            event.type, data.workflow, data.workspace, data.mode, data.provider, data.model,
-            data.operation, data.status, data.step, data.background,
-        )  # fmt: skip
-        shapes = find(key)
-        if shapes is None or not (shape := shapes[0]).lo <= time < shape.hi:
-            shape = make_shape(key, event, time)
-        priced: Any = price(shape, data) if shape.is_request else _NO_COST
-        attributes = known_attributes(raw := bytes(data.attributes)) or texts.read_attributes(raw)
-        tags = known_tags(raw := bytes(data.tags)) or texts.read_tags(raw)
-        completion = PICO if data.completion is None else completion_pico(data.completion)
-        if (
-            len(priced) == 2
-            or attributes[0].__class__ is str
-            or tags[0].__class__ is str
-            or completion is None
-        ):
-            append(_rejected(_wrong(event, priced, attributes[0], tags[0])))
-            continue
-        account = accounts.get(event.subject)
-        stream = None if account is None else account.streams.get(event.source)
-        if stream is None:
-            stream = make_stream(event.subject, event.source)
-        append((
-            time, stream, sha256(stream.head + event.id.encode()).digest()[:16], shape, attributes, completion,
-            event.id, data.run_id, data.retry_of or "", data.attempt or 1, *priced, attributes[1], tags[1],
-        ))  # fmt: skip
-    return prepared
+    if instants is None:
+        ahead = batch.entered_us + AHEAD_US
+        return [prepare_one(engine, raw, ahead) for raw in batch.raws]
+    return [prepare_one(engine, raw, t + AHEAD_US) for raw, t in zip(batch.raws, instants, strict=False)]
+
+
+def prepare_one(engine: Engine, raw: bytes, ahead_us: int) -> Prepared:
+    """One record's `Prepared`; `ahead_us` is the latest time that its event may have."""
+    try:
+        event: Any = decode(raw) if len(raw) <= MAX_EVENT_BYTES else read(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event = read(raw)
+    if event.__class__ is not Event:
+        return _rejected(event)
+    time = parse_time(event.time)
+    if time is None or time > ahead_us:
+        return _rejected(_bad_time(event, time))
+    data = event.data
+    key = (
+        event.type, data.workflow, data.workspace, data.mode, data.provider, data.model, data.operation,
+        data.status, data.step, data.background,
+    )  # fmt: skip
+    shapes = engine.shapes.find(key)
+    if shapes is None or not (shape := shapes[0]).lo <= time < shape.hi:
+        shape = engine.shapes.make(key, event, time)
+    priced: Any = price(shape, data) if shape.is_request else _NO_COST
+    texts = engine.texts
+    attributes = texts.attributes.get(raw := bytes(data.attributes)) or texts.read_attributes(raw)
+    tags = texts.tags.get(raw := bytes(data.tags)) or texts.read_tags(raw)
+    completion = PICO if data.completion is None else completion_pico(data.completion)
+    if len(priced) == 2 or attributes[0].__class__ is str or tags[0].__class__ is str or completion is None:
+        return _rejected(_wrong(event, priced, attributes[0], tags[0]))
+    account = engine.accounts.get(event.subject)
+    stream = None if account is None else account.streams.get(event.source)
+    if stream is None:
+        stream = engine.stream(event.subject, event.source)
+    return (
+        time, stream, sha256(stream.head + event.id.encode()).digest()[:16], shape, attributes, completion,
+        event.id, data.run_id, data.retry_of or "", data.attempt or 1, *priced, attributes[1], tags[1],
+    )  # fmt: skip
 
 
 def _rejected(why: Rejected) -> Prepared:

@@ -84,13 +84,14 @@ class Shapes:
         self._timeline = timeline
         self._known: dict[tuple[Any, ...], list[Shape]] = {}
         self.find = self._known.get
+        self.generation = 0  # changes when shapes are forgotten; who keeps some must forget them too
 
     def make(self, key: tuple[Any, ...], event: Event, time_us: int) -> Shape:
         """The shape of the key that holds at the time, kept in front of those of other times."""
         shapes = self._known.get(key)
         if shapes is None:
             if len(self._known) >= MOST_SHAPES:
-                self._known.clear()
+                self.clear()
             shapes = self._known[key] = []
         for i, shape in enumerate(shapes):
             if shape.lo <= time_us < shape.hi:
@@ -102,5 +103,6 @@ class Shapes:
         return shape
 
     def clear(self) -> None:
-        """Forget all: the catalogs changed."""
+        """Forget all: the catalogs changed, or there are too many."""
         self._known.clear()
+        self.generation += 1
