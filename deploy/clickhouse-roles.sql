@@ -22,6 +22,9 @@ GRANT INSERT ON unitrate.lines TO unitrate_ingest;
 GRANT INSERT ON unitrate.cost_lines TO unitrate_ingest;
 GRANT INSERT ON unitrate.rejected_events TO unitrate_ingest;
 GRANT INSERT ON unitrate.duplicates TO unitrate_ingest;
+GRANT INSERT ON unitrate.closings TO unitrate_ingest;
+GRANT INSERT ON unitrate.grants TO unitrate_ingest;
+GRANT INSERT ON unitrate.corrections TO unitrate_ingest;
 GRANT INSERT, ALTER DELETE ON unitrate.state TO unitrate_ingest;
 GRANT INSERT ON unitrate.checkpoints TO unitrate_ingest;
 GRANT INSERT ON unitrate.catalogs TO unitrate_ingest;
@@ -34,10 +37,15 @@ GRANT SELECT ON unitrate.catalogs TO unitrate_ingest;
 GRANT SELECT ON unitrate.catalog_texts TO unitrate_ingest;
 GRANT SELECT ON unitrate.schema_migrations TO unitrate_ingest;
 
--- jobs: reports, explanations, drafts and what operators do by hand (`rejected`, `rejected retry`, `status`). Reads all.
+-- jobs: reports, explanations, drafts, month end and what operators do by hand (`rejected`, `rejected retry`, `status`).
+-- Reads all, appends final invoices and payouts.
 CREATE ROLE IF NOT EXISTS unitrate_jobs;
 GRANT SELECT ON unitrate.* TO unitrate_jobs;
 GRANT INSERT ON unitrate.retried_events TO unitrate_jobs;
+GRANT INSERT ON unitrate.invoices TO unitrate_jobs;
+GRANT INSERT ON unitrate.invoice_lines TO unitrate_jobs;
+GRANT INSERT ON unitrate.credit_movements TO unitrate_jobs;
+GRANT INSERT ON unitrate.payouts TO unitrate_jobs;
 
 -- dashboards: reads what is meant to be shown; neither raw rejected events nor the engine's state.
 CREATE ROLE IF NOT EXISTS unitrate_dashboards;

@@ -8,11 +8,12 @@ from pathlib import Path
 import chdb
 import pytest
 
+from unitrate.store.final_tables import FINAL_TABLES
 from unitrate.store.schema import EMBEDDED_TABLES, TABLES
 
 ROLES = (Path(__file__).resolve().parents[2] / "deploy" / "clickhouse-roles.sql").read_text(encoding="utf-8")
 STATEMENTS = [text.strip() for text in re.sub(r"--.*", "", ROLES).split(";") if text.strip()]
-KNOWN = {table.name for table in TABLES} | {"schema_migrations"}
+KNOWN = {table.name for table in (*TABLES, *FINAL_TABLES)} | {"schema_migrations"}
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda text: " ".join(text.split()[:6]))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from unitrate import __version__
 from unitrate.errors import StoreError
-from unitrate.store.migrations import m0001_tables
+from unitrate.store.migrations import m0001_tables, m0002_months
 from unitrate.store.schema import DURABLE
 
 
@@ -30,7 +30,10 @@ class Migration:
     statements: Callable[[str], list[str]]  # of a database
 
 
-MIGRATIONS = (Migration(1, "tables", m0001_tables.statements),)
+MIGRATIONS = (
+    Migration(1, "tables", m0001_tables.statements),
+    Migration(2, "months", m0002_months.statements),
+)
 NEWEST = MIGRATIONS[-1].number
 
 _LEDGER = (
