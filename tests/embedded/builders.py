@@ -13,6 +13,7 @@ from unitrate import rows
 from unitrate.catalog.source import Version, load_text
 from unitrate.runtime import embedded
 from unitrate.runtime.embedded import Summary
+from unitrate.state import decode
 from unitrate.store import Store, checkpoint, open_store
 
 START = datetime(2025, 11, 3, 8, tzinfo=UTC)
@@ -92,7 +93,9 @@ def traffic(seed: int, count: int) -> list[bytes]:
         elif draw < 0.08 and lines:
             lines.append(chance.choice(lines))
         elif draw < 0.2:
-            lines.append(an_event(f"t{number}", minute, account=account, workflow="tool", run_id=f"x{number}"))
+            lines.append(
+                an_event(f"t{number}", minute, account=account, workflow="tool", run_id=f"x{number}")
+            )
         elif draw < 0.4:
             kind = chance.choice(("ai.request", "work.completed", "work.accepted"))
             lines.append(
@@ -102,7 +105,9 @@ def traffic(seed: int, count: int) -> list[bytes]:
             kind = chance.choice(("ai.request",) * 9 + ("work.completed", "work.failed"))
             attributes = {"document_id": document}
             lines.append(
-                an_event(f"e{number}", minute, type=kind, account=account, run_id=document, attributes=attributes)
+                an_event(
+                    f"e{number}", minute, type=kind, account=account, run_id=document, attributes=attributes
+                )
             )
     return lines
 
@@ -121,7 +126,9 @@ def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
         found[table] = store.query(f"SELECT {names} FROM {table} FINAL ORDER BY ALL").rows
     marker = checkpoint.read_marker(store, 0)
     assert marker is not None
-    found["marker"] = [(marker.last_offset, marker.generation, str(marker.meta), str(marker.digests))]
+    found["marker"] = [(marker.last_offset, marker.generation), *marker.meta.items(), *marker.digests.items()]
+    state = checkpoint.read_state(store, marker)
+    found["state"] = sorted((row.kind, row.entity, row.version, str(decode(row.body))) for row in state)
     return found
 
 
@@ -144,5 +151,7 @@ def difference(one: dict[str, list[Any]], other: dict[str, list[Any]]) -> list[s
         if here != there:
             missing: Sequence[Any] = [row for row in here if row not in there][:1]
             extra: Sequence[Any] = [row for row in there if row not in here][:1]
-            found.append(f"{table}: {len(here)} rows, {len(there)} rows; only here {missing}; only there {extra}")
+            found.append(
+                f"{table}: {len(here)} rows, {len(there)} rows; only here {missing}; only there {extra}"
+            )
     return found

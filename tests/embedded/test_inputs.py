@@ -145,7 +145,9 @@ def test_a_compressed_file_that_breaks_off_is_an_error_that_keeps_what_came(tmp_
     """Given whole later, it goes on."""
     path, whole = tmp_path / "runs.jsonl.gz", gzip.compress(b"\n".join(events("a", "b", "c")) + b"\n")
     path.write_bytes(whole[:-20])
-    with pytest.raises(InputError, match=r"runs.jsonl.gz ends in the middle of its compressed data; .* whole file"):
+    with pytest.raises(
+        InputError, match=r"runs.jsonl.gz ends in the middle of its compressed data; .* whole file"
+    ):
         run(tmp_path / "store", str(path))
     path.write_bytes(whole)
     run(tmp_path / "store", str(path))
