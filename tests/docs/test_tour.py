@@ -1,7 +1,7 @@
 """The README's tour is real: each command in it prints what the README says it prints.
 
-In a console block the first line is a command, the rest its output. A line `…` stands for any lines; figures that
-depend on the machine (seconds, events/s) are compared by shape.
+In a console block the first line is a command, the rest its output. A line `…` stands for any lines; figures
+that depend on the machine (seconds, events/s) are compared by shape.
 
     python tests/docs/test_tour.py      writes what the commands print into the README
 """

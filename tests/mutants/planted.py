@@ -35,10 +35,10 @@ MUTANTS = (
     ),
     Mutant(
         "rounding per unit",
-        "pricing.py",
-        "    pico = half_up(total, PICO)\n",
-        "    pico = half_up(half_up(total, PICO), 10**10) * 10**10\n",
-        (example("package_cap"),),
+        "booking.py",
+        "        amount = move.rated[1] - move.rated[0]\n        bill_month",
+        "        amount = (move.rated[1] - move.rated[0] + 5 * 10**9) // 10**10 * 10**10\n        bill_month",
+        (f"{RUNS}::test_the_month_bills_what_the_plans_say",),
     ),
     Mutant(
         "a float in the price path",
@@ -49,9 +49,9 @@ MUTANTS = (
     ),
     Mutant(
         "cost of failed attempts forgotten",
-        "fold.py",
-        "    usage = data.usage\n    computed: int | None = None\n",
-        "    usage = None if data.status == 'error' else data.usage\n    computed: int | None = None\n",
+        "lifecycle.py",
+        "            unit.cost += item.cost\n",
+        "            unit.cost += item.cost if shape.status == 'ok' else 0\n",
         (example("unit_run"),),
     ),
     Mutant(
