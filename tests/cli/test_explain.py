@@ -289,3 +289,18 @@ def test_a_model_that_is_priced_later_is_explained_with_the_later_price(
     text = capsys.readouterr().out
     assert "1 request had no price at first; a later catalog brought it" in text
     assert "uncached input  100,000 × 2.00/M  0.20" in text
+
+
+def test_a_bill_in_a_currency_whose_rate_comes_later_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0.50 EUR without a rate is held; a later catalog brings 1.10: 0.55 USD in a line of its own."""
+    bill = {"cost": {"amount": "0.50", "currency": "EUR"}}
+    books = a_store(tmp_path, a_document("d1", "09:00", **bill))
+    later = CATALOG.replace("catalog: 2025-11", "catalog: later").replace("2025-11-01T00", "2025-11-04T00")
+    later = later.replace("costs:\n", "costs:\n  fx: {EUR: 1.10}\n")
+    (tmp_path / "later.yaml").write_text(later, encoding="utf-8")
+    assert main(["publish", str(tmp_path / "later.yaml"), "--store", books]) == 0
+    capsys.readouterr()
+    assert main(["explain", "--store", books, "d1"]) == 0
+    assert "billed in another currency  0.55\n" in capsys.readouterr().out

@@ -168,6 +168,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stderr == "[]\n"
 
 
+def test_a_bug_of_ours_is_shown_whole_and_has_a_code_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A traceback for the report, and neither the code of a no nor that of wrong use."""
+    monkeypatch.setattr(registry, "dispatch", lambda _: 1 // 0)
+    code, _, err = answer(capsys, "units")
+    assert code == 70
+    assert "ZeroDivisionError" in err
+    assert err.endswith("unitrate: this is a bug of unitrate; please report it with the lines above\n")
+
+
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     """`unitrate --help | true`: exit 0 and nothing on stderr."""
     process = subprocess.Popen(

@@ -1,7 +1,7 @@
 """The command line: turns arguments into one call, and errors into one line and an exit code.
 
-Owns exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input, 130 interrupted. It must import
-nothing heavy before it knows the command, so that `unitrate --help` answers at once.
+Owns exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input, 70 a bug of ours, 130 interrupted. It
+must import nothing heavy before it knows the command, so that `unitrate --help` answers at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code and never raises for what a user can cause."""
     from unitrate.cli import registry
 
+    _never_choke_on_letters()
     try:
         code = registry.dispatch(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
@@ -41,6 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), WRONG)
     except OSError as error:
         return _complain(_os_reason(error), WRONG)
+    except Exception as error:  # noqa: BLE001 - whatever else is a bug of ours: shown whole, with a code of its own
+        sys.excepthook(type(error), error, error.__traceback__)
+        return _complain("this is a bug of unitrate; please report it with the lines above", BUG)
+
+
+def _never_choke_on_letters() -> None:
+    """A terminal without Unicode gets escapes instead of an error in the middle of a table."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(reason: str, code: int) -> int:

@@ -109,9 +109,12 @@ def _cost(cost: CostExplanation, currency: str, digits: int) -> list[str]:
         (c.name, f"{c.quantity:,}", f"× {_rate(c.rate, c.per, digits)}", c.amount)
         for c in cost.classes
     ]  # fmt: skip
-    for name, amount in (("rounding", cost.rounding), ("billed above computed", cost.billed_difference)):
-        if amount:
-            rows.append((name, "", "", amount))
+    others = (
+        ("rounding", cost.rounding),
+        ("billed above computed", cost.billed_difference),
+        ("billed in another currency", cost.later_billed),
+    )
+    rows += [(name, "", "", amount) for name, amount in others if amount]
     return [f"{head} ({models})" if models else head, *_aligned_amounts(rows), *_billing(cost, digits)]
 
 
@@ -126,11 +129,12 @@ def _aligned_amounts(rows: Sequence[tuple[str, str, str, Decimal]]) -> list[str]
     amounts = [money(row[3], 2) for row in rows]
     decimals = max(len(text.partition(".")[2]) for text in amounts)
     amounts = [f"{row[3]:,.{decimals}f}" for row in rows]
-    widths = [max(map(len, texts)) for texts in zip(*(row[:3] for row in rows), strict=True)]
+    names, left, right = (max(map(len, texts)) for texts in zip(*(row[:3] for row in rows), strict=True))
+    middles = [f"{row[1]:>{left}} {row[2]:<{right}}" if left else "" for row in rows]
     wide = max(map(len, amounts))
     return [
-        f"  {row[0]:<{widths[0]}}  {row[1]:>{widths[1]}} {row[2]:<{widths[2]}}  {amount:>{wide}}".rstrip()
-        for row, amount in zip(rows, amounts, strict=True)
+        f"  {row[0]:<{names}}  {middle}{'  ' if middle else ''}{amount:>{wide}}".rstrip()
+        for row, middle, amount in zip(rows, middles, amounts, strict=True)
     ]
 
 

@@ -57,7 +57,7 @@ class ClassCost:
 
 @dataclass(frozen=True, slots=True)
 class CostExplanation:
-    """Σ classes + rounding + billed_difference = total; later_priced is a part of the classes."""
+    """Σ classes + rounding + billed_difference + later_billed = total; later_priced is in the classes."""
 
     total: Decimal
     requests: int
@@ -70,6 +70,7 @@ class CostExplanation:
     unpriced_requests: int
     price_books: tuple[str, ...]
     later_priced: int  # requests that a later catalog priced
+    later_billed: Decimal  # bills in a currency for which a later catalog brought the rate
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -97,6 +98,7 @@ class CostExplanation:
             "billed_requests": self.billed_requests,
             "billed": money_text(self.billed, digits),
             "billed_difference": money_text(self.billed_difference, digits),
+            "later_billed": money_text(self.later_billed, digits),
             "unpriced_requests": self.unpriced_requests,
             "later_priced_requests": self.later_priced,
             "price_books": list(self.price_books),
@@ -115,11 +117,18 @@ class _Sums:
     later: int = 0
 
 
-def explain_cost(requests: Sequence[Mapping[str, Any]], timeline: Timeline) -> CostExplanation:
-    """From rows of `events` (the requests of one unit)."""
+def explain_cost(
+    requests: Sequence[Mapping[str, Any]], timeline: Timeline, unit: Mapping[str, Any]
+) -> CostExplanation:
+    """From rows of `events`: the requests of one unit, and the unit's row."""
     sums = _Sums({})
     for row in requests:
         _add(sums, row, timeline)
+    # The ledger does not keep a bill in a foreign currency; the unit knows what a later rate made of it.
+    later_billed = ZERO
+    if any(row["unpriced"] for row in requests):
+        later_billed = EXACT.subtract(unit["cost"], sums.total)
+        sums.total, sums.unpriced = unit["cost"], unit["unpriced_requests"]
     classes = tuple(_classes(sums.classes))
     shown = sum_of(c.amount for c in classes)
     return CostExplanation(
@@ -134,12 +143,13 @@ def explain_cost(requests: Sequence[Mapping[str, Any]], timeline: Timeline) -> C
         unpriced_requests=sums.unpriced,
         price_books=tuple(dict.fromkeys(row["price_book"] for row in requests if row["price_book"])),
         later_priced=sums.later,
+        later_billed=later_billed,
     )
 
 
 def request_cost(row: Mapping[str, Any], timeline: Timeline) -> Decimal:
     """What a request costs now: the ledger's figure, or what a later catalog priced it at."""
-    if not row["unpriced"]:
+    if not row["unpriced"] or row["cost_computed"] is not None:
         return Decimal(row["cost"])
     priced = _later(row, timeline)
     return ZERO if priced is None else priced[1]
@@ -157,9 +167,10 @@ def _add(sums: _Sums, row: Mapping[str, Any], timeline: Timeline) -> None:
     catalog, computed = timeline.named(row["catalog"]), row["cost_computed"]
     cost = Decimal(row["cost"])
     if row["unpriced"]:
-        priced = _later(row, timeline)
+        priced = _later(row, timeline) if computed is None else None
         if priced is None:
             sums.unpriced += 1
+            computed = None  # the bill counts, in a currency without a rate
         else:
             catalog, computed = priced
             cost = computed

@@ -146,7 +146,7 @@ def explain_unit(store: Store, timeline: Timeline, unit_id: str, line_id: str = 
         explain_line(row, charge_of(timeline, row), digits) for row in store.query(UNIT_LINES, which).dicts()
     )
     rows = [row for row in store.query(UNIT_EVENTS, which).dicts() if row["type"] == REQUEST]
-    cost = explain_cost(rows, timeline)
+    cost = explain_cost(rows, timeline, unit)
     requests = tuple(Request(row["id"], row["source"], row, request_cost(row, timeline)) for row in rows)
     meter = _meter(timeline, unit)
     words = (
