@@ -36,7 +36,10 @@ plans:
   basic:
     version: 1
     charges:
-      - {name: Reviews, meter: review, included: 2, price: {model: graduated, tiers: [{up_to: 5, rate: 1}, {rate: 0.7}]}}
+      - name: Reviews
+        meter: review
+        included: 2
+        price: {model: graduated, tiers: [{up_to: 5, rate: 1}, {rate: 0.7}]}
       - {name: Tools, meter: tool, price: {model: cost_plus, markup: 0.4, per_unit: 0.01}}
       - {name: Leads, meter: lead, price: {model: unit, rate: 9.90}}
 accounts:
@@ -81,7 +84,7 @@ def append(path: Path, lines: Iterable[bytes]) -> None:
 
 
 def traffic(seed: int, count: int) -> list[bytes]:
-    """A mixed history: three customers, three meters, ends, verdicts, duplicates, late and malformed events."""
+    """A mixed history: three customers and meters, ends, verdicts, duplicates, late and malformed events."""
     chance = random.Random(seed)
     lines: list[bytes] = []
     for number in range(count):

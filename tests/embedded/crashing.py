@@ -25,8 +25,8 @@ class _SmallEngine(Engine):
         super().__init__(partition, generation_records)
 
     @classmethod
-    def restore(cls, *arguments: Any, **named: Any) -> Engine:
-        return super().restore(*arguments, generation_records=GENERATION_RECORDS, **named)
+    def restore(cls, *arguments: Any) -> Engine:
+        return super().restore(*arguments, GENERATION_RECORDS)
 
 
 def small_steps() -> None:
@@ -35,7 +35,8 @@ def small_steps() -> None:
 
     ranges.RANGE_RECORDS = RANGE_RECORDS
     session.CHECKPOINT_RECORDS = CHECKPOINT_RECORDS
-    session.Engine = recovery.Engine = _SmallEngine  # type: ignore[misc,attr-defined]
+    for module in (session, recovery):
+        setattr(module, "Engine", _SmallEngine)  # noqa: B010
 
 
 def die_at(number: int, *, after: bool, death: Any) -> None:
@@ -51,7 +52,7 @@ def die_at(number: int, *, after: bool, death: Any) -> None:
         if 0 < number <= seen:
             death()
 
-    Store.insert = counted  # type: ignore[method-assign]
+    setattr(Store, "insert", counted)  # noqa: B010
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.embedded.builders import (
 )
 from unitrate.errors import CatalogError, InputError, StoreBusy
 from unitrate.runtime import embedded
-from unitrate.store import open_store
+from unitrate.store import open_store, publications
 
 LATER = CATALOG.replace("catalog: 2025-11", "catalog: 2025-12").replace(
     "effective: 2025-11-01", "effective: 2025-12-01"
@@ -90,7 +91,8 @@ def test_rejected_events_are_taken_again_once(tmp_path: Path) -> None:
         assert store.query("SELECT count() FROM spool").rows == [(0,)]
         assert embedded.retry(store) == 1  # the broken one
         places = store.query("SELECT place FROM rejected_events FINAL WHERE reason = 'not_json'").rows
-        assert len(places) == 2 and places[0] == places[1]
+        assert len(places) == 2
+        assert places[0] == places[1]
 
 
 def test_late_events_are_not_retried(tmp_path: Path) -> None:
@@ -116,16 +118,14 @@ def test_several_sessions_give_what_one_gives(tmp_path: Path) -> None:
 
 def test_the_log_takes_the_machines_clock_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event from the future is rejected, and is so again when the range is read again after a crash."""
-    from unitrate.runtime import session, writing
-
     future = START + timedelta(days=2)
     name = write(tmp_path / "runs.jsonl", [an_event("a"), an_event("ahead", 2 * 24 * 60)])
-    monkeypatch.setattr(session.time, "time_ns", lambda: int(START.timestamp()) * 10**9)
-    monkeypatch.setattr(writing.publications, "write", _crash)  # after the log rows, before the checkpoint
+    monkeypatch.setattr(time, "time_ns", lambda: int(START.timestamp()) * 10**9)
+    monkeypatch.setattr(publications, "write", _crash)  # after the log rows, before the checkpoint
     with pytest.raises(_Crash):
         run(tmp_path / "store", name)
     monkeypatch.undo()
-    monkeypatch.setattr(session.time, "time_ns", lambda: int(future.timestamp()) * 10**9)
+    monkeypatch.setattr(time, "time_ns", lambda: int(future.timestamp()) * 10**9)
     assert run(tmp_path / "store", name).rejected == 1
     assert ids(tmp_path / "store") == ["a"]
 
@@ -141,16 +141,14 @@ def _crash(*_: object) -> None:
 def test_a_file_that_went_away_in_the_middle_is_missed_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unitrate.runtime import writing
-
     path = tmp_path / "runs.jsonl"
     write(path, [an_event("a")])
-    monkeypatch.setattr(writing.publications, "write", _crash)
+    monkeypatch.setattr(publications, "write", _crash)
     with pytest.raises(_Crash):
         run(tmp_path / "store", str(path))
     monkeypatch.undo()
     path.rename(tmp_path / "moved.jsonl")
-    with pytest.raises(InputError, match="stopped inside .*runs.jsonl, which is not at"):
+    with pytest.raises(InputError, match=r"stopped inside .*runs\.jsonl, which is not at"):
         run(tmp_path / "store")
     assert run(tmp_path / "store", str(tmp_path / "moved.jsonl")).accepted == 1
 
@@ -165,7 +163,7 @@ def test_a_second_process_is_told_who_holds_the_store(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
         with pytest.raises(StoreBusy) as raised:
             open_store(str(store))

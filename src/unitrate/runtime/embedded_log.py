@@ -1,8 +1,8 @@
 """The embedded log: an ordered list of what its offsets stand for, kept in the store's manifest.
 
-Owns the manifest's rows: files' ranges, publications, ticks, retries, control records. A row is durable before anything that
-follows from it is; what no file holds (standard input, retries) waits in `spool` until it is processed.
-Must never change a row that was written.
+Owns the manifest's rows: files' ranges, publications, ticks, retries, control records. A row is durable
+before anything that follows from it is; what no file holds (standard input, retries) waits in `spool` until
+it is processed. Must never change a row that was written.
 """
 
 from __future__ import annotations
