@@ -1,7 +1,7 @@
-"""Builds the native half of the per-event path, where there is a C compiler; without one unitrate is pure Python.
+"""Builds the native half of the per-event path, where there is a C compiler; else unitrate is pure Python.
 
-Owns how `unitrate._prepare` comes from src/unitrate/native into a wheel or beside an editable install's sources.
-Must never make an installation fail: nothing but speed is lost.
+Owns how `unitrate._prepare` comes from src/unitrate/native into a wheel or beside an editable install's
+sources. Must never make an installation fail: nothing but speed is lost.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from unitrate.events import (
     read_tags,
 )
 from unitrate.price_book import PROMPT_TOKENS
-from unitrate.rows import USAGE
+from unitrate.rows import USAGE as USAGE  # for the native version
 
 if TYPE_CHECKING:
     from unitrate.engine import Batch, Engine
@@ -50,20 +50,6 @@ Known = tuple[Attributes | str, str, dict[str, str]]
 _NOTHING: Known = ((), "", {})
 _MOST_TEXTS = 50_000
 _NO_DIGEST = bytes(16)
-
-__all__ = [
-    "AHEAD_US",
-    "MAX_COST_PICO",
-    "MAX_EVENT_BYTES",
-    "PICO",
-    "PROMPT_TOKENS",
-    "USAGE",
-    "Prepared",
-    "Texts",
-    "prepare",
-    "prepare_one",
-    "price",
-]
 
 
 class Texts:

@@ -245,8 +245,9 @@ static int read_pricing(const Memory *memory, PyObject *rates, Known *known)
     known->pricing = UNSURE;
     if (read_int(rates, "per_request", &per_request) < 0)
         return -1;
-    PyObject *flat = PyObject_GetAttrString(rates, "flat"), *tiers = PyObject_GetAttrString(rates, "tiers");
-    int found = flat == NULL || tiers == NULL ? -1 : read_tables(memory, flat, tiers, known);
+    PyObject *flat = PyObject_GetAttrString(rates, "flat");
+    PyObject *tiers = flat == NULL ? NULL : PyObject_GetAttrString(rates, "tiers");
+    int found = tiers == NULL ? -1 : read_tables(memory, flat, tiers, known);
     Py_XDECREF(flat);
     Py_XDECREF(tiers);
     if (found > 0 && per_request == 0)

@@ -53,22 +53,24 @@ static int read_names(Memory *memory, PyObject *usage, PyObject *prompt)
 static int fill(Memory *memory, PyObject *plain)
 {
     PyObject *usage = PyObject_GetAttrString(plain, "USAGE");
-    PyObject *prompt = PyObject_GetAttrString(plain, "PROMPT_TOKENS");
-    int failed = usage == NULL || prompt == NULL || read_names(memory, usage, prompt) < 0;
+    PyObject *prompt = usage == NULL ? NULL : PyObject_GetAttrString(plain, "PROMPT_TOKENS");
+    int failed = prompt == NULL || read_names(memory, usage, prompt) < 0;
     Py_XDECREF(usage);
     Py_XDECREF(prompt);
-    if (failed)
-        return -1;
-    if (read_constant(plain, "MAX_COST_PICO", &memory->most_pico) < 0
+    if (failed || read_constant(plain, "MAX_COST_PICO", &memory->most_pico) < 0
         || read_constant(plain, "AHEAD_US", &memory->ahead_us) < 0
         || read_constant(plain, "MAX_EVENT_BYTES", &memory->most_bytes) < 0)
         return -1;
     memory->prepare_one = PyObject_GetAttrString(plain, "prepare_one");
+    if (memory->prepare_one == NULL)
+        return -1;
     memory->complete = PyObject_GetAttrString(plain, "PICO");
+    if (memory->complete == NULL)
+        return -1;
     memory->nothing_billed = PyLong_FromLong(-1);
     memory->first_attempt = PyLong_FromLong(1);
     memory->no_text = PyUnicode_FromStringAndSize(NULL, 0);
-    return PyErr_Occurred() ? -1 : 0;
+    return memory->nothing_billed == NULL || memory->first_attempt == NULL || memory->no_text == NULL ? -1 : 0;
 }
 
 /* A new reference to the engine's caches, made when it has none yet. */
@@ -112,7 +114,7 @@ static int follow_shapes(Work *work)
 /* The latest time that an event may have: as an object for the plain version, and as an integer. */
 static int set_ahead(Work *work, PyObject *entered)
 {
-    PyObject *span = entered == NULL ? NULL : PyLong_FromLongLong(work->memory->ahead_us);
+    PyObject *span = PyLong_FromLongLong(work->memory->ahead_us);
     PyObject *ahead = span == NULL ? NULL : PyNumber_Add(entered, span);
     int overflow;
     Py_XDECREF(span);
@@ -123,6 +125,14 @@ static int set_ahead(Work *work, PyObject *entered)
     if (overflow != 0)
         work->ahead_us = INT64_MIN; /* the plain version decides */
     return PyErr_Occurred() ? -1 : 0;
+}
+
+static int set_ahead_of(Work *work, Py_ssize_t index)
+{
+    PyObject *instant = PySequence_GetItem(work->instants, index);
+    int failed = instant == NULL || set_ahead(work, instant) < 0;
+    Py_XDECREF(instant);
+    return failed ? -1 : 0;
 }
 
 /* Attributes or tags as read before; a new reference, or NULL where they are not good (or an exception is set). */
@@ -256,14 +266,9 @@ static PyObject *prepare_all(Work *work)
 {
     PyObject *all = PyList_New(0);
     for (Py_ssize_t i = 0; all != NULL && i < PyList_GET_SIZE(work->raws); i++) {
-        if (work->instants != Py_None) {
-            PyObject *instant = PySequence_GetItem(work->instants, i);
-            int failed = set_ahead(work, instant) < 0;
-            Py_XDECREF(instant);
-            if (failed) {
-                Py_CLEAR(all);
-                break;
-            }
+        if (work->instants != Py_None && set_ahead_of(work, i) < 0) {
+            Py_CLEAR(all);
+            break;
         }
         PyObject *raw = Py_NewRef(PyList_GET_ITEM(work->raws, i));
         PyObject *prepared = prepare_raw(work, raw);
@@ -275,29 +280,28 @@ static PyObject *prepare_all(Work *work)
     return all;
 }
 
+static bool get(PyObject *from, const char *name, PyObject **into)
+{
+    *into = PyObject_GetAttrString(from, name);
+    return *into != NULL;
+}
+
 static int open_work(Work *work, PyObject *batch)
 {
-    PyObject *engine = work->engine;
+    PyObject *engine = work->engine, *entered;
     work->memory = memory_of(engine);
-    if (work->memory == NULL)
-        return -1;
-    work->raws = PyObject_GetAttrString(batch, "raws");
-    work->instants = PyObject_GetAttrString(batch, "timestamps_us");
-    work->texts = PyObject_GetAttrString(engine, "texts");
-    work->shapes = PyObject_GetAttrString(engine, "shapes");
-    if (work->raws == NULL || work->instants == NULL || work->texts == NULL || work->shapes == NULL)
-        return -1;
-    work->attributes = PyObject_GetAttrString(work->texts, "attributes");
-    work->tags = PyObject_GetAttrString(work->texts, "tags");
-    if (work->attributes == NULL || work->tags == NULL)
+    if (work->memory == NULL || !get(batch, "raws", &work->raws) || !get(batch, "timestamps_us", &work->instants)
+        || !get(engine, "texts", &work->texts) || !get(engine, "shapes", &work->shapes)
+        || !get(work->texts, "attributes", &work->attributes) || !get(work->texts, "tags", &work->tags))
         return -1;
     if (!PyList_Check(work->raws) || !PyDict_Check(work->attributes) || !PyDict_Check(work->tags)) {
         PyErr_SetString(PyExc_TypeError, "raws are a list; known attributes and tags are dicts");
         return -1;
     }
-    PyObject *entered = PyObject_GetAttrString(batch, "entered_us");
+    if (!get(batch, "entered_us", &entered))
+        return -1;
     int failed = set_ahead(work, entered) < 0;
-    Py_XDECREF(entered);
+    Py_DECREF(entered);
     return failed ? -1 : follow_shapes(work);
 }
 
