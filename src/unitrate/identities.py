@@ -60,8 +60,7 @@ class _Segment:
             at = start
             while at < len(self.high) and self.high[at] == high[i]:
                 if self.low[at] == low[i]:
-                    found.append((i, at))
-                    break
+                    found.append((i, at))  # more than once: it was forgotten, and came again
                 at += 1
         return found
 
