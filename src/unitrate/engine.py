@@ -6,7 +6,7 @@ randomness; batches may be cut anywhere. The per-event path is `unitrate.fold`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -312,6 +312,19 @@ class Engine:
         return Checkpoint(
             self.partition, out, self.generation, state, self.last_offset, self.meta(), self.digests()
         )
+
+    def drain(self) -> Output:
+        """Rows since the last time, those of live units left out: for a replay, which keeps no checkpoint."""
+        out = self.out
+        self.facts.forget()
+        out.events = self.buffer.freeze()
+        self.out = Output(out.events)
+        self.books.out = self.out
+        return out
+
+    def live_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Rows of the units that live now, as a checkpoint would write them."""
+        return (self._unit_row(unit) for unit in self.life.live.values())
 
     def _unit_row(self, unit: Any) -> tuple[Any, ...]:
         return snapshot.unit_row(unit, self.partition, self.timeline.month(unit.account, unit.last_any))

@@ -57,6 +57,14 @@ class Facts:
         self._clean()
         return rows if whole else rows + gone
 
+    def forget(self) -> None:
+        """Drop what was touched without a row of it: a replay writes no state."""
+        for unit in self._engine.life.dirty:
+            unit.dirty = False
+        self._engine.life.dirty.clear()
+        self._engine.life.gone.clear()
+        self._clean()
+
     def _gone(self) -> Iterator[StateRow]:
         originals = self._engine.books.originals
         for unit in self._engine.life.gone:

@@ -135,6 +135,8 @@ def fold(engine: Engine, batch: Batch) -> int:
                     )
                     if unpriced:
                         item.remember_unpriced(batch.raws[taken])
+                        if item.unpriced is not None:  # a request: whatever becomes of it, it is accepted
+                            buffer.note_unpriced(len(entries), item.unpriced)
                     found = life.handle(account, item)
                 if found.__class__ is str:
                     fate = _apart(engine, batch, taken, offset, id_, found, shape, stream, time, cost)

@@ -83,6 +83,7 @@ class EventBuffer:
         self._texts: dict[str, list[str]] = {name: [] for name in _TEXTS}
         self._unpriced: list[int] = []
         self._partial: list[tuple[int, int]] = []
+        self._billed: list[tuple[int, str]] = []
         self._usage: dict[str, tuple[array[int], array[int]]] = {n: (array("q"), array("q")) for n in USAGE}
 
     def extend(self, entries: list[Entry]) -> None:
@@ -117,6 +118,12 @@ class EventBuffer:
             ]
         self.count = at
 
+    def note_unpriced(self, at: int, request: list[Any]) -> None:
+        """Keep what was billed for entry `at` of the micro-batch: a later catalog may convert it."""
+        amount, currency = request[4:]
+        if amount is not None:
+            self._billed.append((self.count + at, f"{amount} {currency}"))
+
     def freeze(self) -> EventColumns:
         """The columns, and an empty buffer again."""
         n, ints = self.count, self._ints
@@ -132,6 +139,9 @@ class EventBuffer:
         for at, pico in self._partial:
             completion[at] = pico
         into.columns["completion"] = completion
+        billed = into.columns["billed"] = [""] * n
+        for at, text in self._billed:
+            billed[at] = text
         for name, (where, counts) in self._usage.items():
             into.columns[name] = _scattered(n, where, np.frombuffer(counts, np.int64))
         self._clear()

@@ -85,6 +85,7 @@ EVENTS = (
     Column("cost_computed", "money?", "by own price or price book; NULL where not priced"),
     Column("cost_billed", "money?", "what the provider billed, converted; NULL where not told"),
     Column("unpriced", "flag", "the cost is not known"),
+    Column("billed", "str", "amount and currency that the provider billed, where it could not be converted"),
     Column("catalog", "code", "catalog version in force"),
     Column("price_book", "code", "price book and its version"),
     Column("attributes", "str", "attributes, JSON"),

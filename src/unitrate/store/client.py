@@ -91,6 +91,20 @@ class Store:
         with self._errors():
             return self._client.query_arrow(sql, parameters=dict(parameters or {}), settings=settings)
 
+    def stream_arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatch]:
+        """Run a SELECT for more rows than memory holds, block by block; text comes as binary.
+
+        The connection answers nothing else until the last block: use one of its own (`writer()`).
+        """
+        settings = {"output_format_arrow_string_as_string": 0}
+        with (
+            self._errors(),
+            self._client.query_arrow_stream(
+                sql, parameters=dict(parameters or {}), settings=settings
+            ) as blocks,
+        ):
+            yield from blocks
+
     def command(self, statement: str) -> None:
         """Run a statement that gives no rows."""
         with self._errors():
