@@ -45,10 +45,9 @@ def batches(path: Path) -> Iterator[list[bytes]]:
 
 def engine_alone(path: Path) -> Callable[[], int]:
     """The whole fold (validation, dedupe, units, cost, policy, rating, state); its rows are thrown away."""
-    from unitrate.engine import Batch, Engine
-
     from unitrate.catalog.publication import publication
     from unitrate.catalog.source import load
+    from unitrate.engine import Batch, Engine
 
     published = publication(load([CATALOG])[0])
     entered_us = time.time_ns() // 1000

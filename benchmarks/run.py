@@ -20,9 +20,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import traffic
 from rich.console import Console
 from rich.table import Table
+
+import traffic
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent / "bench-data"

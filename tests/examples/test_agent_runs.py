@@ -46,7 +46,7 @@ def test_no_call_and_no_run_is_lost(events: list[dict[str, Any]]) -> None:
 
 
 def test_counts_are_disjoint_and_complete(events: list[dict[str, Any]]) -> None:
-    """Uncached and cached input add up to the gateways' prompt tokens, output and Portkey's reasoning to theirs."""
+    """Input adds up to the gateways' prompt tokens, output (with Portkey reasoning) to completion tokens."""
     prompt = completion = 0
     with gzip.open(FOLDER / "calls.jsonl.gz", "rt", encoding="utf-8") as lines:
         for call in map(json.loads, lines):
@@ -84,7 +84,10 @@ def test_the_computed_cost_of_every_billed_call_is_the_bill(
 ) -> None:
     """12,120 calls: the price book's cost equals the gateway's to the last digit; Σ 141.0587634 USD."""
     billed = {e["id"]: Decimal(e["data"]["cost"]["amount"]) for e in events if "cost" in e["data"]}
-    query = "SELECT id, toString(cost_computed) AS computed, toString(cost_billed) AS told FROM events FINAL WHERE cost_billed IS NOT NULL"
+    query = (
+        "SELECT id, toString(cost_computed) AS computed, toString(cost_billed) AS told "
+        "FROM events FINAL WHERE cost_billed IS NOT NULL"
+    )
     found = rows(capsys, store, query)
     assert {row["id"]: Decimal(row["computed"]) for row in found} == billed
     assert {row["id"]: Decimal(row["told"]) for row in found} == billed
@@ -95,7 +98,8 @@ def test_the_computed_cost_of_every_billed_call_is_the_bill(
 def test_the_calls_that_nobody_billed_are_priced_too(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The 384 calls of the other gateway compute to 3.8924702 USD; no call is unpriced."""
     query = (
-        "SELECT toString(count()) AS calls, toString(sum(cost)) AS cost, toString(countIf(unpriced)) AS unpriced "
+        "SELECT toString(count()) AS calls, toString(sum(cost)) AS cost, "
+        "toString(countIf(unpriced)) AS unpriced "
         "FROM events FINAL WHERE type = 'ai.request' AND cost_billed IS NULL"
     )
     (row,) = rows(capsys, store, query)
@@ -103,7 +107,7 @@ def test_the_calls_that_nobody_billed_are_priced_too(store: Path, capsys: pytest
 
 
 def test_each_run_bills_as_its_verdict_says(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """225 resolved issues are billable, 86 rejected ones are not; every run is one unit with all its calls."""
+    """225 resolved issues are billable, 86 rejected ones are not; a run is one unit with all its calls."""
     with (FOLDER / "outcomes.csv").open(encoding="utf-8", newline="") as lines:
         expected = {
             row["run"]: ("billable" if row["resolved"] == "true" else "not_billed", int(row["calls"]))
@@ -114,7 +118,7 @@ def test_each_run_bills_as_its_verdict_says(store: Path, capsys: pytest.CaptureF
 
 
 def test_the_month_bills_what_the_plans_say(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Totals worked out by hand: graduated prices after five included and the fee; or cost × 1.4 + 0.50 an issue."""
+    """By hand: graduated prices after five included, and the fee; or cost × 1.4 + 0.50 an issue."""
     capsys.readouterr()
     assert main(["invoice", "--store", str(store), "--period", "2025-11", "--format", "json"]) == 0
     invoices = json.loads(capsys.readouterr().out)["invoices"]
