@@ -8,7 +8,7 @@ TESTS ?= tests
 STORE ?= demo-store
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
-.PHONY: help setup demo test lint format lock schemas wheel mutants bench clean
+.PHONY: help setup demo test lint format lock schemas readme wheel mutants bench clean
 
 help:
 	@echo "make demo     real agent runs become bills, in about a minute"
@@ -16,6 +16,7 @@ help:
 	@echo "make setup    .venv with the unitrate command; the others do it by themselves"
 	@echo "make lint     ruff, mypy, import contracts, schemas and compose file"
 	@echo "make format   ruff's formatting and safe fixes"
+	@echo "make schemas  write schemas/ from the models; make readme: the tour's output"
 	@echo "make wheel    build the wheel, install it into a clean venv, run its demo"
 	@echo "make mutants  plant known bugs; each must turn the tests red"
 	@echo "make bench    throughput and memory, as ratios (N=1000000 events)"
@@ -57,6 +58,9 @@ format: $(READY)
 
 schemas: $(READY)
 	$(BIN)/python -m unitrate.catalog.schema
+
+readme: $(READY)
+	$(BIN)/python tests/docs/test_tour.py
 
 wheel: $(READY)
 	$(BIN)/python .ci/wheel.py
