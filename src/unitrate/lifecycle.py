@@ -407,7 +407,7 @@ class Lifecycle:
     def _know(state: MeterState, unit: Unit, run: str) -> None:
         """From here on the run is known through this unit."""
         former = state.runs.get(run)
-        if former is unit:
+        if former is unit or (unit.meter.key is None and run == unit.key):
             return
         if former is not None:
             del former.runs[run]
