@@ -6,6 +6,7 @@
     ├── StoreError           the store cannot be used as asked
     │   ├── StoreBusy        another process holds it
     │   └── StoreUnavailable it does not answer; what was asked may have been done
+    ├── FinalConflict        what is final already says something else; it is never overwritten
     ├── LogError             the log is not the one that the store was made from
     └── InvariantError       a bug of ours: money would be wrong; processing stops
 
@@ -41,6 +42,10 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """No connection, or no answer: the statement may have been done, so doing it again must be harmless."""
+
+
+class FinalConflict(UnitrateError):
+    """A final invoice or payout would come out otherwise today: the answer is no (exit 1)."""
 
 
 class LogError(UnitrateError):

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from unitrate.catalog.compiled import Catalog, Charge, Plan
 from unitrate.figures import minor_text, month_text, pico, plain
@@ -36,6 +36,19 @@ class UsagePart:
     quantity_pico: int
     amount_pico: int
     catalog: str  # the last that priced them
+    included_pico: int = 0  # as the lines tell it; included usage that moved between prices is not in it
+    cost_pico: int = 0  # cost base of cost_plus
+    workflows: tuple[tuple[str, int, int], ...] = ()  # workflow, quantity, amount
+
+
+class LineKey(NamedTuple):
+    """Identity of what a line of a month bills."""
+
+    kind: str
+    plan: str
+    plan_version: int
+    name: str
+    meter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +64,22 @@ class InvoiceLine:
     included_pico: int | None = None
     late_from: int | None = None  # yyyymm, adjustments only
     parts: tuple[UsagePart, ...] = ()
+    plan: str = ""
+    plan_version: int = 0
+    of_kind: LineKind | None = None  # adjustments: the kind of the closed month's line
+    of_name: str = ""  # adjustments: its name; credits: the credit's id
+    note: str = ""
+
+    @property
+    def key(self) -> LineKey:
+        """What the line bills: a later adjustment of it is found by that."""
+        kind = self.of_kind or self.kind
+        return LineKey(kind, self.plan, self.plan_version, self.of_name or self.name, self.meter or "")
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One account's month. Credits take part in no draft line yet: they come with the close of a month."""
+    """One account's month. `final` is the whole document of one that can no longer change, with its hash."""
 
     account: str
     period: int  # yyyymm
@@ -63,6 +87,7 @@ class Invoice:
     minor_digits: int
     lines: tuple[InvoiceLine, ...]
     status: Literal["draft", "final"] = "draft"
+    final: Mapping[str, Any] | None = None
 
     @property
     def invoice_id(self) -> str:
@@ -71,6 +96,10 @@ class Invoice:
     @property
     def credits_minor(self) -> int:
         return -sum(line.amount_minor for line in self.lines if line.kind == "credit")
+
+    @property
+    def tax_minor(self) -> int:
+        return sum(line.amount_minor for line in self.lines if line.kind == "tax")
 
     @property
     def subtotal_minor(self) -> int:
@@ -130,7 +159,7 @@ def first_month(timeline: Timeline, account: str, plan_name: str) -> int | None:
 
 
 def draft(timeline: Timeline, account: str, period: int, usage: Iterable[UsagePart]) -> Invoice:
-    """The invoice of an account's month from its rated lines and its plans."""
+    """The invoice of an account's month from its rated lines and its plans: usage, minimums, fees."""
     catalog = timeline.catalogs[-1]
     by_plan: dict[tuple[str, int], list[UsagePart]] = {}
     for part in usage:
@@ -186,6 +215,8 @@ def _usage_lines(
                 amount_minor=minor(sum(part.amount_pico for part in used), digits),
                 catalog=used[-1].catalog,
                 parts=tuple(used),
+                plan=used[0].plan,
+                plan_version=used[0].plan_version,
             )
     return lines
 
@@ -198,7 +229,12 @@ def _minimum(
     missing = minor(due_pico - used_minor * 10 ** (12 - digits), digits)
     if missing <= 0:
         return []
-    return [InvoiceLine("minimum", name, missing, segment.catalog, meter=meter)]
+    plan = segment.plan
+    return [
+        InvoiceLine(
+            "minimum", name, missing, segment.catalog, meter=meter, plan=plan.name, plan_version=plan.version
+        )
+    ]
 
 
 def _fee_lines(
@@ -218,7 +254,17 @@ def _fee_lines(
                     continue
                 whole.add(once)
                 amount_pico = to_pico(fee.amount)
-            lines.append(InvoiceLine("fee", fee.name, minor(amount_pico, digits), segment.catalog))
+            plan = segment.plan
+            lines.append(
+                InvoiceLine(
+                    "fee",
+                    fee.name,
+                    minor(amount_pico, digits),
+                    segment.catalog,
+                    plan=plan.name,
+                    plan_version=plan.version,
+                )
+            )
     return lines
 
 
@@ -228,9 +274,9 @@ def minor(amount_pico: int, digits: int) -> int:
 
 
 def document(invoice: Invoice) -> dict[str, Any]:
-    """The invoice as the contract's JSON has it."""
+    """The invoice as the contract's JSON has it; a final one tells more (number, hash, details)."""
     digits = invoice.minor_digits
-    return {
+    written = {
         "invoice_id": invoice.invoice_id,
         "account": invoice.account,
         "period": month_text(invoice.period),
@@ -253,6 +299,7 @@ def document(invoice: Invoice) -> dict[str, Any]:
         "credits": minor_text(invoice.credits_minor, digits),
         "total": minor_text(invoice.total_minor, digits),
     }
+    return written | dict(invoice.final or {})
 
 
 def _quantity(value_pico: int | None) -> str | None:
