@@ -19,6 +19,22 @@ def _ignored(_: Progress) -> None:
 
 
 @contextmanager
+def replay_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback for a replay's progress (records done, records in all), drawn while the block lasts."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, total=total, completed=done)
+
+
+@contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[Progress], None]]:
     """A callback for a run's progress, drawn while the block lasts."""
     if not sys.stderr.isatty():

@@ -18,6 +18,7 @@ from unitrate.errors import InputError
 SECTIONS = (
     ("Embedded, nothing to install", "unitrate.cli.declare.embedded"),
     ("Questions", "unitrate.cli.declare.questions"),
+    ("Check, try out, correct", "unitrate.cli.declare.replay"),
     ("Streaming: Kafka and a server", "unitrate.cli.declare.streaming"),
 )
 FIRST_STEPS = """First steps:

@@ -1,0 +1,29 @@
+"""Commands that fold a store's log again: their options, help texts and examples."""
+
+from __future__ import annotations
+
+import argparse
+
+from unitrate.cli import options
+from unitrate.cli.registry import Command
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    options.store(parser)
+    options.brokers(parser)
+    options.period(parser, required=False)
+    options.output_format(parser)
+
+
+COMMANDS = (
+    Command(
+        "verify",
+        "folds the whole log again and compares every line, cost and unit with the store",
+        "Replays the log from its first record and compares what comes out with what the store holds, to\n"
+        "the last digit. Exit 0 if everything is the same, 1 with the differences. Writes nothing.\n"
+        "A folder's log is read from its ledgers; with a server store the log is read from --brokers.",
+        "unitrate verify --store ./books\nunitrate verify --store ./books --period 2025-11",
+        _verify,
+        "unitrate.cli.replay:verify",
+    ),
+)

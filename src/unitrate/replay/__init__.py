@@ -1,0 +1,1 @@
+"""What is done by folding a store's log again: verify, simulate, correct."""
