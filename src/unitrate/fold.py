@@ -12,13 +12,9 @@ from unitrate.catalog.compiled import DAY_US
 from unitrate.events import Rejected
 from unitrate.ledger import Entry
 from unitrate.lifecycle import Item
+from unitrate.path import extend, join, prepare
 from unitrate.state import derived_id
 from unitrate.units import OPEN
-
-try:  # the native version, where it could be built
-    from unitrate._prepare import prepare
-except ImportError:
-    from unitrate.prepare import prepare
 
 if TYPE_CHECKING:
     from unitrate.accounts import Stream
@@ -45,7 +41,15 @@ def fold(engine: Engine, batch: Batch) -> int:
     taken = accepted = 0
     since, generation_records = engine.since, engine.generation_records
     found: Any
-    for event in prepared:
+    while taken < len(prepared):
+        spare = generation_records - since - 1  # records before the first that may start a generation
+        if spare < len(prepared):
+            spare = max(spare, 4 * engine.live_entities - since - 1)
+        joined = join(engine, batch, prepared, older, fates, entries, taken, taken + spare)
+        taken, since, accepted = taken + joined, since + joined, accepted + joined
+        if taken == len(prepared):
+            break
+        event = prepared[taken]
         (
             time,
             stream,
@@ -174,7 +178,7 @@ def fold(engine: Engine, batch: Batch) -> int:
         engine.last_offset = offsets[taken - 1]
     engine.counts["records"] += taken
     engine.counts["accepted"] += accepted
-    buffer.extend(entries)
+    extend(engine, entries)
     if len(recent) >= seen.limit:
         seen.compact(min((a.oldest_day for a in engine.accounts.values()), default=0))
     return taken

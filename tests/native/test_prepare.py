@@ -181,7 +181,7 @@ def test_nothing_is_leaked(native: Any) -> None:
 
 def test_the_plain_version_can_be_asked_for() -> None:
     """UNITRATE_PLAIN keeps the extension out, whether it is built or not."""
-    code = "import unitrate.fold; print(unitrate.fold.prepare.__module__)"
+    code = "import unitrate.path; print(unitrate.path.prepare.__module__)"
     env = {"UNITRATE_PLAIN": "1", "PYTHONPATH": "src"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)

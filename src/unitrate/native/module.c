@@ -1,23 +1,37 @@
-/* `unitrate._prepare.prepare`: the native version of `unitrate.prepare.prepare`, equal to it record for record.
+/* `prepare`: the native version of `unitrate.prepare.prepare`, equal to it record for record; and the module.
  *
  * Does the common event without Python, and hands every other record, whole, to `prepare.prepare_one`. So it
  * can be slower than it might be, never different. Keeps nothing but `engine.native`, its caches. */
-#include "memory.h"
+#include "room.h"
 #include "sha256.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTS 17 /* of a Prepared tuple */
-
 static PyObject *memory_type;
+static Rooms rooms;
+static bool are_rooms_open;
+
+const Rooms *rooms_of(void)
+{
+    if (!are_rooms_open && open_rooms(&rooms) < 0)
+        return NULL;
+    are_rooms_open = true;
+    return &rooms;
+}
+
+bool get(PyObject *from, const char *name, PyObject **into)
+{
+    *into = PyObject_GetAttrString(from, name);
+    return *into != NULL;
+}
 
 /* ---------------------------------------------------------------- caches of an engine */
 
-static int read_constant(PyObject *module, const char *name, int64_t *into)
+int get_int(PyObject *from, const char *name, int64_t *into)
 {
-    PyObject *value = PyObject_GetAttrString(module, name);
-    if (value == NULL)
+    PyObject *value;
+    if (!get(from, name, &value))
         return -1;
     *into = PyLong_AsLongLong(value);
     Py_DECREF(value);
@@ -57,9 +71,9 @@ static int fill(Memory *memory, PyObject *plain)
     int failed = prompt == NULL || read_names(memory, usage, prompt) < 0;
     Py_XDECREF(usage);
     Py_XDECREF(prompt);
-    if (failed || read_constant(plain, "MAX_COST_PICO", &memory->most_pico) < 0
-        || read_constant(plain, "AHEAD_US", &memory->ahead_us) < 0
-        || read_constant(plain, "MAX_EVENT_BYTES", &memory->most_bytes) < 0)
+    if (failed || get_int(plain, "MAX_COST_PICO", &memory->most_pico) < 0
+        || get_int(plain, "AHEAD_US", &memory->ahead_us) < 0
+        || get_int(plain, "MAX_EVENT_BYTES", &memory->most_bytes) < 0)
         return -1;
     memory->prepare_one = PyObject_GetAttrString(plain, "prepare_one");
     if (memory->prepare_one == NULL)
@@ -73,8 +87,7 @@ static int fill(Memory *memory, PyObject *plain)
     return memory->nothing_billed == NULL || memory->first_attempt == NULL || memory->no_text == NULL ? -1 : 0;
 }
 
-/* A new reference to the engine's caches, made when it has none yet. */
-static Memory *memory_of(PyObject *engine)
+Memory *memory_of(PyObject *engine)
 {
     PyObject *found = PyObject_GetAttrString(engine, "native");
     if (found == NULL || Py_IS_TYPE(found, (PyTypeObject *)memory_type))
@@ -103,7 +116,7 @@ typedef struct {
 static int follow_shapes(Work *work)
 {
     int64_t generation;
-    if (read_constant(work->shapes, "generation", &generation) < 0)
+    if (get_int(work->shapes, "generation", &generation) < 0)
         return -1;
     if (generation != work->memory->generation)
         forget_shapes(work->memory);
@@ -180,12 +193,12 @@ static PyObject *pico_of(const Memory *memory, int64_t pico)
 static void put_figures(const Memory *memory, const Event *event, const Known *shape, const Price *price, PyObject *to)
 {
     bool is_request = shape->pricing != FREE;
-    PyTuple_SET_ITEM(to, 9, event->attempt == 1 ? Py_NewRef(memory->first_attempt) : PyLong_FromLongLong(event->attempt));
-    PyTuple_SET_ITEM(to, 10, PyLong_FromLongLong(price->cost));
-    PyTuple_SET_ITEM(to, 11, pico_of(memory, price->computed));
-    PyTuple_SET_ITEM(to, 12, pico_of(memory, price->billed));
-    PyTuple_SET_ITEM(to, 13, PyBool_FromLong(price->unpriced));
-    PyTuple_SET_ITEM(to, 14, is_request ? usage_of(memory, event) : Py_NewRef(Py_None));
+    PyTuple_SET_ITEM(to, P_ATTEMPT, event->attempt == 1 ? Py_NewRef(memory->first_attempt) : PyLong_FromLongLong(event->attempt));
+    PyTuple_SET_ITEM(to, P_COST, PyLong_FromLongLong(price->cost));
+    PyTuple_SET_ITEM(to, P_COMPUTED, pico_of(memory, price->computed));
+    PyTuple_SET_ITEM(to, P_BILLED, pico_of(memory, price->billed));
+    PyTuple_SET_ITEM(to, P_UNPRICED, PyBool_FromLong(price->unpriced));
+    PyTuple_SET_ITEM(to, P_USAGE, is_request ? usage_of(memory, event) : Py_NewRef(Py_None));
 }
 
 static PyObject *digest_of(const Known *stream, Slice id)
@@ -203,18 +216,18 @@ static PyObject *tuple_of(const Memory *memory, const Event *event, const Known 
     const Slice *slices = event->slices;
     PyObject *to = PyTuple_New(PARTS);
     if (to != NULL) {
-        PyTuple_SET_ITEM(to, 0, PyLong_FromLongLong(event->time_us));
-        PyTuple_SET_ITEM(to, 1, Py_NewRef(stream->object));
-        PyTuple_SET_ITEM(to, 2, digest_of(stream, slices[ID]));
-        PyTuple_SET_ITEM(to, 3, Py_NewRef(shape->object));
-        PyTuple_SET_ITEM(to, 4, Py_NewRef(attributes));
-        PyTuple_SET_ITEM(to, 5, Py_NewRef(memory->complete));
-        PyTuple_SET_ITEM(to, 6, text_of(slices[ID]));
-        PyTuple_SET_ITEM(to, 7, text_of(slices[RUN_ID]));
-        PyTuple_SET_ITEM(to, 8, slices[RETRY_OF].size == 0 ? Py_NewRef(memory->no_text) : text_of(slices[RETRY_OF]));
+        PyTuple_SET_ITEM(to, P_TIME, PyLong_FromLongLong(event->time_us));
+        PyTuple_SET_ITEM(to, P_STREAM, Py_NewRef(stream->object));
+        PyTuple_SET_ITEM(to, P_DIGEST, digest_of(stream, slices[ID]));
+        PyTuple_SET_ITEM(to, P_SHAPE, Py_NewRef(shape->object));
+        PyTuple_SET_ITEM(to, P_ATTRIBUTES, Py_NewRef(attributes));
+        PyTuple_SET_ITEM(to, P_COMPLETION, Py_NewRef(memory->complete));
+        PyTuple_SET_ITEM(to, P_ID, text_of(slices[ID]));
+        PyTuple_SET_ITEM(to, P_RUN, text_of(slices[RUN_ID]));
+        PyTuple_SET_ITEM(to, P_RETRY_OF, slices[RETRY_OF].size == 0 ? Py_NewRef(memory->no_text) : text_of(slices[RETRY_OF]));
         put_figures(memory, event, shape, price, to);
-        PyTuple_SET_ITEM(to, 15, Py_NewRef(PyTuple_GET_ITEM(attributes, 1)));
-        PyTuple_SET_ITEM(to, 16, Py_NewRef(PyTuple_GET_ITEM(tags, 1)));
+        PyTuple_SET_ITEM(to, P_ATTRIBUTES_TEXT, Py_NewRef(PyTuple_GET_ITEM(attributes, 1)));
+        PyTuple_SET_ITEM(to, P_TAGS_TEXT, Py_NewRef(PyTuple_GET_ITEM(tags, 1)));
         for (int i = 0; to != NULL && i < PARTS; i++)
             if (PyTuple_GET_ITEM(to, i) == NULL)
                 Py_CLEAR(to);
@@ -280,12 +293,6 @@ static PyObject *prepare_all(Work *work)
     return all;
 }
 
-static bool get(PyObject *from, const char *name, PyObject **into)
-{
-    *into = PyObject_GetAttrString(from, name);
-    return *into != NULL;
-}
-
 static int open_work(Work *work, PyObject *batch)
 {
     PyObject *engine = work->engine, *entered;
@@ -344,6 +351,9 @@ static PyObject *half_digest(PyObject *module, PyObject *arguments)
 
 static PyMethodDef methods[] = {
     {"prepare", prepare, METH_VARARGS, "prepare(engine, batch): one Prepared for each record of the batch."},
+    {"join", join, METH_VARARGS,
+     "join(engine, batch, prepared, older, fates, entries, first, end): how many from `first` on joined open units."},
+    {"extend", extend, METH_VARARGS, "extend(engine, entries): append a micro-batch to the engine's event buffer."},
     {"half_digest", half_digest, METH_VARARGS, "half_digest(head, tail, hardware): 16 bytes of SHA-256, for tests."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,0 +1,43 @@
+"""Those parts of the per-event path that have a native version: that one where it was built, else the plain.
+
+Both give the same, event for event. Owns nothing but the choice, which is made once, at import.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unitrate.engine import Batch, Engine
+    from unitrate.ledger import Entry
+    from unitrate.prepare import Prepared
+
+
+def plain_join(
+    engine: Engine,
+    batch: Batch,
+    prepared: list[Prepared],
+    older: dict[int, int] | None,
+    fates: dict[str, int],
+    entries: list[Entry],
+    first: int,
+    end: int,
+    /,
+) -> int:
+    """How many events from `first` on joined their open units here: none, `fold` itself has the plain way."""
+    return 0
+
+
+def plain_extend(engine: Engine, entries: list[Entry], /) -> None:
+    """Append a micro-batch to the event ledger's columns."""
+    engine.buffer.extend(entries)
+
+
+try:
+    from unitrate._prepare import extend, join, prepare
+except ImportError:
+    from unitrate.prepare import prepare
+
+    extend, join = plain_extend, plain_join
+
+__all__ = ["extend", "join", "plain_extend", "plain_join", "prepare"]
