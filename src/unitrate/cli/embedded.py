@@ -181,6 +181,10 @@ def publish(arguments: argparse.Namespace) -> int:
 
 def retry_rejected(arguments: argparse.Namespace) -> int:
     """`unitrate rejected retry` in an embedded log."""
+    if is_server(needed_store(arguments)):
+        from unitrate.cli import streaming
+
+        return streaming.retry_rejected(arguments)
     store = open_store(_folder(arguments, "rejected retry"), command="unitrate rejected retry")
     try:
         count = embedded.retry(store, arguments.reason, dry_run=arguments.dry_run)

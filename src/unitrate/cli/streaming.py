@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from unitrate.cli import output
 from unitrate.cli.opening import again
@@ -19,6 +20,9 @@ from unitrate.cli.options import is_server, needed_store
 from unitrate.cli.output import Column
 from unitrate.errors import InputError
 from unitrate.runtime.kafka_connection import connection
+
+if TYPE_CHECKING:
+    from unitrate.store import Store
 
 LISTED = 20  # lines that were left out and are named
 STATUS_COLUMNS = (
@@ -107,6 +111,7 @@ def worker(arguments: argparse.Namespace) -> int:
             web_port=arguments.web_port,
             session_timeout_s=arguments.session_timeout,
             instance=arguments.instance,
+            rekey=tuple(arguments.rekey),
         )
     )
 
@@ -128,6 +133,25 @@ def send(arguments: argparse.Namespace) -> int:
     if len(sent.left_out) > LISTED:
         print(f"left out {len(sent.left_out) - LISTED:,} more lines", file=sys.stderr)
     return 1 if sent.left_out else 0
+
+
+def retry_rejected(arguments: argparse.Namespace) -> int:
+    """`unitrate rejected retry` on a server store."""
+    from unitrate.runtime.log_view import log_partitions
+    from unitrate.runtime.retrying import retry
+    from unitrate.store import open_store
+
+    made = connection(arguments.brokers)
+
+    async def work(store: Store) -> int:
+        partitions = await log_partitions(made)
+        return await retry(made, store, partitions, arguments.reason, arguments.dry_run)
+
+    with open_store(_server(arguments), command="unitrate rejected retry") as store:
+        count = asyncio.run(work(store))
+    events = f"{count:,} event{'' if count == 1 else 's'}"
+    print(f"{events} would be sent again" if arguments.dry_run else f"{events} sent again")
+    return 0
 
 
 def status(arguments: argparse.Namespace) -> int:

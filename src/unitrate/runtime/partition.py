@@ -31,6 +31,7 @@ from unitrate.store import checkpoint as store_checkpoint
 from unitrate.store.checkpoint import Marker
 
 US_PER_MS = 1000
+FOLD_RECORDS = 128  # so that decode and fold stay in the processor's caches
 
 
 class LogView(Protocol):
@@ -93,8 +94,8 @@ class Partition:
                 yield self.checkpoint()
 
     def _fold_some(self, records: Sequence[ConsumerRecord], start: int) -> int:
-        end = start
-        while end < len(records) and (not records[end].headers or kind_of(records[end].headers) is None):
+        end, limit = start, min(len(records), start + FOLD_RECORDS)
+        while end < limit and (not records[end].headers or kind_of(records[end].headers) is None):
             end += 1
         if end == start:
             self._apply(records[start])

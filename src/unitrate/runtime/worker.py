@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from unitrate.runtime import transport, worker_web
+from unitrate.runtime import rekeying, transport, worker_web
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.log_records import ALERTS_TOPIC, LOG_TOPIC, tick_headers
 from unitrate.runtime.log_view import SharedLogView, log_partitions
@@ -48,6 +48,7 @@ class WorkerOptions:
     name: str
     web_port: int = 6066
     session_timeout_s: float = 10.0
+    rekey: tuple[str, ...] = ()  # topics whose events are keyed and forwarded
     instance: str | None = None  # static membership: the same partitions after a restart
     run: RunOptions = field(default_factory=RunOptions)
     max_partition_fetch_bytes: int = 4 << 20
@@ -238,8 +239,8 @@ class Runs:
             asyncio.ensure_future(self.app.crash(error))  # noqa: RUF006
 
 
-def make_app(options: WorkerOptions) -> tuple[faust.App, Runs]:
-    """The Faust app over the log."""
+def make_app(options: WorkerOptions, partitions: int = 0) -> tuple[faust.App, Runs]:
+    """The Faust app over the log, and over the topics to be rekeyed (then with the log's `partitions`)."""
     session_s = options.session_timeout_s
     app = faust.App(
         GROUP,
@@ -271,6 +272,8 @@ def make_app(options: WorkerOptions) -> tuple[faust.App, Runs]:
         ),
     )
     _declare(app, runs)
+    if options.rekey:
+        rekeying.declare(app, options.rekey, rekeying.Rekeyer(options.connection, partitions))
     return app, runs
 
 
@@ -304,7 +307,8 @@ def run(options: WorkerOptions) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for name in ("faust", "mode", "aiokafka", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    app, _ = make_app(options)
+    partitions = asyncio.run(log_partitions(options.connection)) if options.rekey else 0
+    app, _ = make_app(options, partitions)
     worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
     worker.spinner = None
     try:

@@ -44,6 +44,13 @@ def _worker(parser: argparse.ArgumentParser) -> None:
         help="seconds until a dead worker's partitions move (default: 10)",
     )
     parser.add_argument(
+        "--rekey",
+        action="append",
+        default=[],
+        metavar="TOPIC",
+        help="a topic whose events are keyed by account and forwarded into the log; may be repeated",
+    )
+    parser.add_argument(
         "--instance",
         metavar="NAME",
         default=os.environ.get("UNITRATE_INSTANCE") or None,
