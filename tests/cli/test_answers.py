@@ -228,10 +228,10 @@ def test_units_say_once_what_is_the_same_for_all(ask: Ask) -> None:
         ask("units")
         == """\
 3 units · account acme · meter review · workflow review · period 2025-11 · USD
-key  state   fate        reason  quantity  ended                requests  cost  revenue  margin
-d1   final   billable    ok             1  2025-11-03 09:01:00         1  0.20     0.00   -0.20
-d2   final   billable    ok             1  2025-11-03 10:01:00         1  0.60     1.25    0.65
-d3   sealed  not_billed  failed         1  2025-11-03 11:01:00         1  0.10     0.00   -0.10
+key  state   fate        reason  ended             requests  cost  revenue  margin
+d1   final   billable    ok      2025-11-03 09:01         1  0.20     0.00   -0.20
+d2   final   billable    ok      2025-11-03 10:01         1  0.60     1.25    0.65
+d3   sealed  not_billed  failed  2025-11-03 11:01         1  0.10     0.00   -0.10
 
 Next:  unitrate explain d1   why the first is what it is
 """

@@ -19,7 +19,7 @@ from unitrate.figures import plain, rounded
 
 Kind = Literal["text", "number", "count", "quantity", "money", "rate", "time"]
 LEFT: tuple[Kind, ...] = ("text", "time")
-SMALL_DIGITS = 6  # of money in a table of small amounts
+MOST_DIGITS = 6  # of money in a table of small amounts
 WIDEST = 10_000
 NEXT = "Next:  "
 NARROW = 100  # columns that a page without a terminal is made for
@@ -60,7 +60,6 @@ def print_table(
 ) -> None:
     """A table with one header line; `digits` are the currency's minor digits."""
     shown = [*rows, total] if total is not None else list(rows)
-    digits = money_digits(columns, shown, digits)
     cells = [aligned(column.kind, [row.get(column.key) for row in shown], digits) for column in columns]
     _print_cells(columns, list(zip(*cells, strict=True)) if shown else [], total is not None, indent)
 
@@ -72,9 +71,9 @@ def _print_cells(
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(
-            column.title, justify="left" if column.kind in LEFT else "right", overflow="fold", no_wrap=False
-        )
+        # On a narrow terminal words are folded, figures never.
+        side: Literal["left", "right"] = "left" if column.kind in LEFT else "right"
+        table.add_column(column.title, justify=side, overflow="fold", no_wrap=column.kind != "text")
     for at, line in enumerate(lines):
         table.add_row(*line, style="bold" if last_is_total and at == len(lines) - 1 else None)
     print_rich(table, indent)
@@ -95,18 +94,18 @@ def print_rich(renderable: Any, indent: int = 0) -> None:
     sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
 
-def money_digits(columns: Sequence[Column], rows: Sequence[Row], digits: int) -> int:
-    """Decimals for all money of a table: the currency's, or more where all of a column is under ten cents."""
-    small = Decimal(1).scaleb(1 - digits)
-    for key in (column.key for column in columns if column.kind == "money"):
-        largest = max((abs(row[key]) for row in rows if row.get(key) is not None), default=Decimal(0))
-        if 0 < largest < small:
-            return max(SMALL_DIGITS, digits)
-    return digits
+def money_digits(values: Sequence[Decimal | None], digits: int) -> int:
+    """Decimals of a column of money: the currency's, or more where all of it is under ten cents."""
+    largest = max((abs(value) for value in values if value is not None), default=Decimal(0))
+    if not 0 < largest < Decimal(1).scaleb(1 - digits):
+        return digits
+    return max(digits, min(MOST_DIGITS, 2 - largest.adjusted()))
 
 
 def aligned(kind: Kind, values: Sequence[Any], digits: int) -> list[str]:
     """A column's values as text whose decimal points stand under each other."""
+    if kind == "money":
+        digits = money_digits(values, digits)
     texts = [human(kind, value, digits) for value in values]
     if kind != "quantity":
         return texts
@@ -131,7 +130,7 @@ def human(kind: Kind, value: Any, digits: int) -> str:
     if kind == "rate":
         return f"{rounded(value * 100, 1):,f} %"
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return f"{value:%Y-%m-%d %H:%M}"
     return str(value)
 
 

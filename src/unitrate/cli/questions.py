@@ -66,7 +66,7 @@ UNIT_COLUMNS = (
     Column("revenue", "revenue", "money"),
     Column("margin", "margin", "money"),
 )
-FACTS = ("account", "meter", "workflow", "state", "disposition", "reason", "size", "period")
+FACTS = ("account", "meter", "workflow", "state", "disposition", "reason", "size", "quantity", "period")
 MOST_UNITS = 1_000  # rows of a table; json and csv have all
 REJECTED_COLUMNS = (
     Column("reason", "reason"),
@@ -159,7 +159,11 @@ def _print_units(
         print("no unit is like that")
         return
     same = {key: found[0][key] for key in FACTS if len({row[key] for row in found}) == 1}
-    heading = [f"{key} {value}" for key, value in same.items() if value]
+    heading = [
+        f"{key} {output.machine(value)}"
+        for key, value in same.items()
+        if value and (key, value) != ("quantity", 1)
+    ]
     print(" · ".join([f"{count:,} unit{'s' if count > 1 else ''}", *heading, money]))
     columns = [column for column in UNIT_COLUMNS if column.key not in same]
     output.print_table(columns, found, digits=minor_digits(money))
