@@ -6,7 +6,7 @@ Owns the fold of blocks and of records that are no events. What the engine gives
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from unitrate.engine import Batch, Engine
@@ -37,8 +37,8 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def fold(engine: Engine, item: Block | Record) -> int:
-    """Fold a block or a record; returns how many records that were."""
+def fold(engine: Engine, item: Block | Record, after: Callable[[Engine], None] | None = None) -> int:
+    """Fold a block or a record; returns how many records that were. `after` is called after each batch."""
     if isinstance(item, Record):
         if item.kind == "tick":
             engine.tick(item.offset, item.time_us)
@@ -49,6 +49,8 @@ def fold(engine: Engine, item: Block | Record) -> int:
     for start in range(0, len(raws), BATCH_RECORDS):
         end = start + BATCH_RECORDS
         engine.fold(Batch(raws[start:end], offsets[start:end], ENTERED_US, None, _place))
+        if after is not None:
+            after(engine)
     return len(raws)
 
 

@@ -58,7 +58,7 @@ def read(store: Store, since: int, upto: int) -> Iterator[Block | Record]:
     for block in _blocks(store, since, upto):
         rest: Block | None = block
         while waiting and rest is not None and waiting[0].offset < rest.offsets[-1]:
-            before, rest = _cut(rest, waiting[0].offset)
+            before, rest = cut(rest, waiting[0].offset)
             if before is not None:
                 yield before
             yield _record(store, waiting.pop(0))
@@ -188,15 +188,22 @@ def _empty() -> pa.Table:
     return pa.table({name: pa.array([], pa.int64()) for name in names})
 
 
-def _cut(block: Block, offset: int) -> tuple[Block | None, Block | None]:
+def cut(block: Block, offset: int) -> tuple[Block | None, Block | None]:
     """The records before an offset, and those after."""
     at = bisect_left(block.offsets, offset)
     if at == 0:
         return None, block
     if at == len(block.offsets):
         return block, None
-    rows = bisect_left(block.accepted.column("offset").to_pylist(), offset)
+    rows = int(block.accepted.column("offset").to_numpy().searchsorted(offset))
     return (
         Block(block.offsets[:at], block.raws[:at], block.asides, block.accepted.slice(0, rows)),
         Block(block.offsets[at:], block.raws[at:], block.asides, block.accepted.slice(rows)),
     )
+
+
+def without_first(block: Block) -> Block | None:
+    """The block without its first record, which is no accepted event."""
+    if len(block.offsets) == 1:
+        return None
+    return Block(block.offsets[1:], block.raws[1:], block.asides, block.accepted)
