@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unitrate.runtime.embedded_log import Entry
     from unitrate.store import Store
 
-WAITING_JOBS = 2
+WAITING_JOBS = 1  # each holds a checkpoint's rows: more would cost memory and win nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Writer:
         self._thread.start()
 
     def put(self, job: Job) -> None:
-        """Hand a job over; waits while two are waiting. Raises what an earlier job raised."""
+        """Hand a job over; waits while one is waiting. Raises what an earlier job raised."""
         self._raise()
         self._jobs.put(job)
 

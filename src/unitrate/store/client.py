@@ -10,7 +10,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +39,7 @@ WRITE_SETTINGS = {
 # Server errors that pass: timeout, too many queries, network, keeper, aborted, memory, read-only replica,
 # too many parts, an insert of unknown status.
 _PASSING_CODES = frozenset({159, 202, 209, 210, 225, 236, 241, 242, 252, 319, 999})
+_ROWS_A_CHUNK = 32_768
 _INSERT_TRIES = 6
 _FIRST_PAUSE_S = 0.1
 
@@ -116,12 +117,6 @@ class Store:
         Where the answer does not come, the insert is done again: rows have derived keys, so twice is once.
         Raises StoreUnavailable when that does not help either.
         """
-        import pyarrow as pa
-
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, data.schema) as stream:
-            stream.write_table(data)
-        block = sink.getvalue()
         pause_s = _FIRST_PAUSE_S
         for attempt in range(_INSERT_TRIES):
             try:
@@ -129,7 +124,7 @@ class Store:
                     self._client.raw_insert(
                         f"`{self.database}`.`{table}`",
                         column_names=data.schema.names,
-                        insert_block=block.to_pybytes(),
+                        insert_block=_arrow_stream(data),
                         settings=WRITE_SETTINGS,
                         fmt="ArrowStream",
                     )
@@ -193,8 +188,8 @@ def _open_folder(address: FolderAddress, create: bool, command: str) -> Store:
                 f"the store {address.label} is empty: `unitrate run --store {address.label} …` fills it"
             )
         client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
-        _migrate(client, address, DATABASE)
         client.database = DATABASE
+        _migrate(client, address, DATABASE)
         return Store(address, client, lock)
     except BaseException:
         lock.release()
@@ -232,6 +227,7 @@ def _open_server(address: ServerAddress, create: bool) -> Store:
     if applied is None and not create:
         client.close()
         raise StoreError(f"there are no tables in {address.label}: `unitrate init` makes them")
+    client.database = address.database
     if create:
         _migrate(client, address, address.database)
     else:
@@ -240,7 +236,6 @@ def _open_server(address: ServerAddress, create: bool) -> Store:
             raise StoreError(
                 f"the tables in {address.label} are of an older unitrate: `unitrate init` updates them"
             )
-    client.database = address.database
     return Store(address, client, None)
 
 
@@ -265,6 +260,39 @@ def _connect(address: FolderAddress | ServerAddress) -> Client:
             tz_mode="aware",
             send_receive_timeout=60,
         )
+
+
+class _Chunks:
+    """A file for Arrow to write to, from which chunks are taken: never more than one batch is in memory."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        return len(part)
+
+    def take(self) -> bytes:
+        taken, self._parts = b"".join(self._parts), []
+        return taken
+
+    def flush(self) -> None:
+        """Nothing is buffered elsewhere."""
+
+
+def _arrow_stream(data: pa.Table) -> Generator[bytes, None, None]:
+    """The table as an Arrow IPC stream, batch by batch."""
+    import pyarrow as pa
+
+    chunks = _Chunks()
+    with pa.ipc.new_stream(chunks, data.schema) as stream:
+        for batch in data.to_batches(max_chunksize=_ROWS_A_CHUNK):
+            stream.write_batch(batch)
+            yield chunks.take()
+    yield chunks.take()
 
 
 def _applied(client: Client, address: FolderAddress | ServerAddress, database: str) -> int | None:
