@@ -43,8 +43,10 @@ class Zone:
         """UTC instant at which the local day begins: the first instant whose local day is `day`."""
         wall = day * DAY_US
         best: int | None = None
-        for i, offset in enumerate(self.offsets_us):
-            start = self.starts_us[i]
+        # Offsets are less than a day, so the local day lies within [wall - 1 d, wall + 2 d) of UTC.
+        first = max(bisect_right(self.starts_us, wall - DAY_US) - 1, 0)
+        for i in range(first, bisect_right(self.starts_us, wall + 2 * DAY_US)):
+            offset, start = self.offsets_us[i], self.starts_us[i]
             end = self.starts_us[i + 1] if i + 1 < len(self.starts_us) else None
             instant = max(wall - offset, start)
             if (end is None or instant < end) and (instant + offset) // DAY_US == day:
