@@ -42,9 +42,21 @@ def report_rows(
     """
     check_columns(by)
     parameters: dict[str, Any] = {"period": period, "account": account or ""}
-    requested = [name for name in by if name not in UNIT_COLUMNS]
-    sql = _shared(by, requested, parameters) if requested else _summed(by)
-    return [_figures(row) for row in store.query(sql, parameters).dicts()]
+    parameters |= {f"tag{at}": name.removeprefix(TAG) for at, name in enumerate(_requested(by))}
+    return [_figures(row) for row in store.query(report_sql(by), parameters).dicts()]
+
+
+def report_sql(by: Sequence[str]) -> str:
+    """The report's query; amounts come as integers of 10^-12.
+
+    Its parameters are `period`, `account` ('' for all), and `tagN` for a tag that is the Nth request column.
+    """
+    return _shared(by, _requested(by)) if _requested(by) else _summed(by)
+
+
+def _requested(by: Sequence[str]) -> list[str]:
+    """The columns that are of requests, not of units."""
+    return [name for name in by if name not in UNIT_COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +186,13 @@ parts AS (
 """
 
 
-def _shared(by: Sequence[str], requested: Sequence[str], parameters: dict[str, Any]) -> str:
+def _shared(by: Sequence[str], requested: Sequence[str]) -> str:
     """Sums by columns of requests: each part is shared over the slices of its requests, exactly.
 
     A slice is the unit's requests with the same values. Money is shared by cost (by requests where that is
     zero; by events where there are none), rounded half up; the last slice in order takes the remainder.
     """
-    texts = [_request_expression(name, at, parameters) for at, name in enumerate(requested)]
+    texts = [_request_expression(name, at) for at, name in enumerate(requested)]
     values = ", ".join(texts)
     outer = []
     for name in by:
@@ -236,8 +248,7 @@ def _share(whole: str, weights: str) -> str:
     return f"arrayPushBack({parts}, toInt256({whole}) - arraySum({parts}))"
 
 
-def _request_expression(name: str, at: int, parameters: dict[str, Any]) -> str:
-    if not name.startswith(TAG):
-        return f"toString({REQUEST_COLUMNS[name]})"
-    parameters[f"tag{at}"] = name.removeprefix(TAG)
-    return f"JSONExtractString(tags, {{tag{at}:String}})"
+def _request_expression(name: str, at: int) -> str:
+    if name.startswith(TAG):
+        return f"JSONExtractString(tags, {{tag{at}:String}})"
+    return f"toString({REQUEST_COLUMNS[name]})"

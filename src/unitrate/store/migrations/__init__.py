@@ -13,7 +13,7 @@ from typing import Protocol
 
 from unitrate import __version__
 from unitrate.errors import StoreError
-from unitrate.store.migrations import m0001_tables, m0002_months, m0003_billed
+from unitrate.store.migrations import m0001_tables, m0002_months, m0003_billed, m0004_views
 from unitrate.store.schema import DURABLE
 
 
@@ -34,6 +34,7 @@ MIGRATIONS = (
     Migration(1, "tables", m0001_tables.statements),
     Migration(2, "months", m0002_months.statements),
     Migration(3, "billed", m0003_billed.statements),
+    Migration(4, "views", m0004_views.statements),
 )
 NEWEST = MIGRATIONS[-1].number
 
