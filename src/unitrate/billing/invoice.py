@@ -299,7 +299,7 @@ def document(invoice: Invoice) -> dict[str, Any]:
         "credits": minor_text(invoice.credits_minor, digits),
         "total": minor_text(invoice.total_minor, digits),
     }
-    return written | dict(invoice.final or {})
+    return written | {key: value for key, value in (invoice.final or {}).items() if key not in written}
 
 
 def _quantity(value_pico: int | None) -> str | None:

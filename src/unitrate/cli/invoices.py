@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from unitrate.billing.drafts import drafts
+from unitrate.billing.final import invoices
 from unitrate.billing.invoice import Invoice, InvoiceLine, document
 from unitrate.cli import output
 from unitrate.cli.opening import again, month_words, opened
@@ -41,7 +41,7 @@ AS_LIST = (
 def invoice(arguments: argparse.Namespace) -> int:
     """`unitrate invoice`."""
     with opened(arguments, "invoice") as store:
-        found = drafts(store, timeline(store), arguments.period, arguments.account)
+        found = invoices(store, timeline(store), arguments.period, arguments.account)
     documents = [document(one) for one in found]
     if arguments.format == "json":
         output.print_json({"invoices": documents})
@@ -64,7 +64,8 @@ def _print_csv(documents: Sequence[dict[str, Any]]) -> None:
 
 def _print_one(arguments: argparse.Namespace, found: Invoice) -> None:
     digits = found.minor_digits
-    print(f"{found.account} · {found.status} invoice for {month_words(found.period)} · {found.currency}")
+    number = f" {found.final['number']}" if found.final else ""
+    print(f"{found.account} · {found.status} invoice{number} for {month_words(found.period)} · {found.currency}")
     rows = [row for line in found.lines for row in _line_rows(line, digits)]
     total = {"name": "total", "amount": _amount(found.total_minor, digits)}
     output.print_table(IN_FULL, rows, total=total, digits=digits)

@@ -20,6 +20,7 @@ SECTIONS = (
     ("Questions", "unitrate.cli.declare.questions"),
     ("Check, try out, correct", "unitrate.cli.declare.replay"),
     ("Streaming: Kafka and a server", "unitrate.cli.declare.streaming"),
+    ("Month end", "unitrate.cli.declare.months"),
 )
 FIRST_STEPS = """First steps:
   unitrate demo                  real agent runs become bills, in ./demo-store

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from unitrate.billing.drafts import drafts
+from unitrate.billing.final import invoices
 from unitrate.billing.invoice import Invoice, InvoiceLine, document
 from unitrate.errors import InputError
 from unitrate.explain.cost import sum_of
@@ -69,7 +69,7 @@ class InvoiceExplanation:
 
 def explain_invoice(store: Store, timeline: Timeline, account: str, period: int) -> InvoiceExplanation:
     """Explain an account's invoice of a month."""
-    found = drafts(store, timeline, period, account)
+    found = invoices(store, timeline, period, account)
     if not found:
         raise InputError(f"{account} has no invoice of that month: it had no plan, and nothing was rated")
     rows: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
