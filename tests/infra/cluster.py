@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 from tests.infra.clickhouse.process import ClickHouse
 from tests.infra.kafka_broker import Broker
 from tests.infra.processes import Child, free_port
+from unitrate.runtime.kafka_connection import connection
+from unitrate.runtime.status import status as read_status
+from unitrate.store import open_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +58,9 @@ class Installation:
         self.ok("publish", str(catalog))
 
     def status(self) -> dict[str, Any]:
-        return dict(json.loads(self.ok("status", "--format", "json")))
+        """`unitrate status`, in this process: tests ask often."""
+        with open_store(self.store) as store:
+            return asyncio.run(read_status(connection(self.bootstrap, {}), store)).document()
 
     def worker(self, *options: str) -> Child:
         """A worker, not started yet."""

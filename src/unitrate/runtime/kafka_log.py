@@ -8,13 +8,16 @@ the record that a checkpoint's marker names.
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
 
 from unitrate.errors import LogError
 from unitrate.runtime.kafka_connection import KafkaConnection
@@ -30,6 +33,8 @@ from unitrate.runtime.log_records import (
 )
 
 TRANSACTIONAL_ID = "unitrate.control"
+CONTROL_GROUP = "unitrate.control"  # its committed note says where the control records are
+MAX_NOTED = 300  # offsets in the note; brokers take 4 KiB. Older ones are known to the store by then
 # A publisher that dies in a transaction stalls every partition for this long.
 TRANSACTION_TIMEOUT_MS = 10_000
 MAX_CONTROL_BYTES = 8 << 20  # before compression; the topic's limit counts compressed bytes
@@ -67,8 +72,30 @@ async def publisher(connection: KafkaConnection) -> AsyncIterator[AIOKafkaProduc
         await producer.stop()
 
 
-async def broadcast(producer: AIOKafkaProducer, controls: Sequence[Control], partitions: int) -> list[int]:
-    """Write each control record into every partition, all or nothing; the first one's offset by partition."""
+async def write_controls(
+    connection: KafkaConnection, partitions: int, decide: Callable[[list[Record]], list[Control]]
+) -> list[int]:
+    """Write what `decide` makes of the control records so far (those of partition 0); offsets by partition.
+
+    From its first step on no other publisher can commit, so what `decide` sees is what there is.
+    """
+    async with publisher(connection) as producer:
+        await producer.begin_transaction()
+        await producer.abort_transaction()
+        noted = await _noted_offsets(connection)
+        controls = decide(await _records_at(connection, noted))
+        return await _broadcast(producer, controls, partitions, noted) if controls else []
+
+
+async def control_records(connection: KafkaConnection) -> list[Record]:
+    """The control records of the log so far, as partition 0 has them; without those that expired."""
+    return await _records_at(connection, await _noted_offsets(connection))
+
+
+async def _broadcast(
+    producer: AIOKafkaProducer, controls: Sequence[Control], partitions: int, noted: Sequence[int]
+) -> list[int]:
+    """Write each control record into every partition, all or nothing, and note where; the first's offsets."""
     try:
         async with producer.transaction():
             sent = [
@@ -82,11 +109,35 @@ async def broadcast(producer: AIOKafkaProducer, controls: Sequence[Control], par
                 for partition in range(partitions)
             ]
             acknowledged = await asyncio.gather(*sent)
+            offsets = [*noted, *(record.offset for record in acknowledged[::partitions])][-MAX_NOTED:]
+            note = OffsetAndMetadata(offsets[-1], json.dumps(offsets, separators=(",", ":")))
+            await producer.send_offsets_to_transaction({TopicPartition(LOG_TOPIC, 0): note}, CONTROL_GROUP)
     except ProducerFenced:
         raise LogError("another command that writes the log took over; run this one again") from None
     except KafkaError as error:
         raise LogError(f"the log did not take the record: {_words(error)}") from None
     return [record.offset for record in acknowledged[:partitions]]
+
+
+async def _noted_offsets(connection: KafkaConnection) -> list[int]:
+    """Offsets of control records in partition 0: each publisher commits the list with its records."""
+    admin = AIOKafkaAdminClient(**connection.options())
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(CONTROL_GROUP)
+    finally:
+        await admin.close()
+    noted = found.get(TopicPartition(LOG_TOPIC, 0))
+    return list(json.loads(noted.metadata)) if noted is not None and noted.metadata else []
+
+
+async def _records_at(connection: KafkaConnection, offsets: Sequence[int]) -> list[Record]:
+    if not offsets:
+        return []
+    async with LogReader(connection) as reader:
+        start, end = (await reader.bounds([0]))[0]
+        found = [await reader.first_at(0, offset) for offset in offsets if start <= offset < end]
+    return [record for record in found if record is not None and kind_of(record.headers) is not None]
 
 
 class LogReader:
@@ -173,7 +224,7 @@ async def ensure_genesis(
             )
         fresh = Genesis(str(uuid.uuid4()), partitions)
         body = genesis_body(fresh.log_id, partitions)
-        await broadcast(producer, [Control(GENESIS, fresh.log_id, body)], partitions)
+        await _broadcast(producer, [Control(GENESIS, fresh.log_id, body)], partitions, [])
         return fresh, True
 
 

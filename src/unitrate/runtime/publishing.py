@@ -21,13 +21,11 @@ from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.kafka_log import (
     Control,
     ExpiredGenesisError,
-    LogReader,
-    broadcast,
+    control_records,
     ensure_genesis,
-    publisher,
-    read_genesis,
+    write_controls,
 )
-from unitrate.runtime.log_records import CATALOG, ENGINE, LOG_TOPIC, Genesis
+from unitrate.runtime.log_records import CATALOG, ENGINE, LOG_TOPIC, Genesis, Record, kind_of
 from unitrate.runtime.topics import Topics, TopicState, plans
 from unitrate.store import Store, publications
 
@@ -79,12 +77,11 @@ def _log_of(store: Store) -> Genesis | None:
 
 
 class Published(NamedTuple):
-    """What `publish` did: names of versions, those that were there already, and the partitions."""
+    """What `publish` did: names of versions that it wrote, and of those that were there already."""
 
     written: list[str]
     known: list[str]
     partitions: int
-    control_seqs: dict[int, int]  # by partition: what it had taken before, for waiting
 
 
 async def publish(
@@ -95,25 +92,31 @@ async def publish(
         partitions = await topics.partitions_of(LOG_TOPIC)
     if partitions is None:
         raise LogError(f"there is no topic {LOG_TOPIC} at {connection.label}: unitrate init makes it")
-    async with LogReader(connection) as reader:
-        try:
-            if await read_genesis(reader, partitions) is None:
-                raise LogError(f"{LOG_TOPIC} has no genesis record: unitrate init writes it")
-        except ExpiredGenesisError:
-            pass  # an old log
-    earlier = [bytes(row) for row in _published(store)]
-    known = [version.id for version in versions if is_published(version, earlier)]
-    fresh = sorted(
-        (version for version in versions if version.id not in known), key=lambda one: one.effective_us
-    )
-    controls = _checked(fresh, earlier)
-    seqs = control_seqs(store)
-    if controls and not dry_run:
-        async with publisher(connection) as producer:
-            await broadcast(producer, controls, partitions)
+    in_store = _published(store)
+    fresh: list[Version] = []
+
+    def decide(records: list[Record]) -> list[Control]:
+        if not records and not in_store:
+            raise LogError(f"{LOG_TOPIC} has no genesis record: unitrate init writes it")
+        earlier = _together(in_store, records)
+        fresh.extend(version for version in versions if not is_published(version, earlier))
+        fresh.sort(key=lambda version: version.effective_us)
+        return _checked(fresh, earlier)
+
+    if dry_run:
+        decide(await control_records(connection))
+    else:
+        await write_controls(connection, partitions, decide)
         for version in fresh:
             publications.write_text(store, version.id, version.text)
-    return Published([version.id for version in fresh], known, partitions, seqs)
+    written = [version.id for version in fresh]
+    return Published(written, [v.id for v in versions if v.id not in written], partitions)
+
+
+def _together(in_store: list[bytes], records: Sequence[Record]) -> list[bytes]:
+    """Publications in the log's order: those that the store has, then those that only the log has yet."""
+    in_log = [record.value or b"" for record in records if kind_of(record.headers) == CATALOG]
+    return in_store + [body for body in in_log if body not in in_store]
 
 
 def _checked(fresh: Sequence[Version], earlier: list[bytes]) -> list[Control]:
@@ -146,11 +149,3 @@ def _published(store: Store) -> list[bytes]:
         "SELECT publication FROM catalogs FINAL ORDER BY published_offset, partition LIMIT 1 BY id"
     )
     return list(table.column("publication").to_pylist())
-
-
-def control_seqs(store: Store) -> dict[int, int]:
-    """By partition: how many control records its checkpoint has taken."""
-    found = store.query(
-        "SELECT partition, meta FROM checkpoints ORDER BY partition, last_offset DESC LIMIT 1 BY partition"
-    )
-    return {partition: json.loads(meta)["control_seq"] for partition, meta in found.rows}
