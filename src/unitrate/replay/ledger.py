@@ -80,6 +80,8 @@ _RUN = "'{\"workflow\":', toJSONString(toString(workflow)), ',\"run_id\":', toJS
 _WHOLE = f"concat({', '.join((_RUN, *_DATA))}, '}}')"
 _NOTHING = """'{"workflow":"duplicate","run_id":"duplicate"}'"""
 
+# Plain slashes: what is escaped is slower to read. A sort of many events goes through files.
+_SETTINGS = "output_format_json_escape_forward_slashes = 0, max_bytes_before_external_sort = 268435456"
 # What a record said and what became of it. Sorted by offset; an insert that was done twice gives rows twice.
 EVENTS = f"""
 SELECT offset, kept, time_us, {_event_json("type", _WHOLE)} AS raw,
@@ -92,6 +94,7 @@ FROM (
     WHERE partition = {{partition:UInt32}} AND offset >= {{since:Int64}} AND offset <= {{upto:Int64}}
     ORDER BY offset
 )
+SETTINGS {_SETTINGS}
 """
 # Of a duplicate the identity and the time are kept, which is all that the fold asked of it.
 DUPLICATES = f"""
@@ -100,6 +103,7 @@ SELECT offset, '{DUPLICATE}' AS kept, toUnixTimestamp64Micro(time) AS time_us,
 FROM duplicates
 WHERE partition = {{partition:UInt32}} AND offset >= {{since:Int64}} AND offset <= {{upto:Int64}}
 ORDER BY offset
+SETTINGS {_SETTINGS}
 """
 # Well-formed events that were not taken: they met the fold, and in files they moved the log's time.
 # (Of `unit_final` the ledger has the event.) Malformed ones changed nothing.

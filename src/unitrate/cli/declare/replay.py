@@ -15,6 +15,18 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     options.output_format(parser)
 
 
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    options.store(parser)
+    parser.add_argument(
+        "--catalog",
+        required=True,
+        metavar="CATALOG",
+        help="YAML file or folder; of a folder, the last version",
+    )
+    options.period(parser, required=True)
+    options.output_format(parser)
+
+
 COMMANDS = (
     Command(
         "verify",
@@ -25,5 +37,15 @@ COMMANDS = (
         "unitrate verify --store ./books\nunitrate verify --store ./books --period 2025-11",
         _verify,
         "unitrate.cli.replay:verify",
+    ),
+    Command(
+        "simulate",
+        "a month's traffic under another catalog: who would pay what, and why",
+        "Folds the month's events under another catalog: meters, policies, plans, own model prices.\n"
+        "Fixed are the events, who was a customer on which day, what providers billed, and waivers.\n"
+        "Writes nothing.",
+        "unitrate simulate --store ./books --catalog next.yaml --period 2025-11",
+        _simulate,
+        "unitrate.cli.simulation:simulate",
     ),
 )
