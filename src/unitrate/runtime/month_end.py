@@ -128,13 +128,12 @@ def write(
 
 
 async def _broadcast(connection: KafkaConnection, kind: str, control_id: str, body: bytes) -> dict[int, int]:
-    from unitrate.runtime.kafka_log import Control, broadcast, publisher
+    from unitrate.runtime.kafka_log import Control, write_controls
     from unitrate.runtime.log_view import log_partitions
 
     partitions = await log_partitions(connection)
-    async with publisher(connection) as producer:
-        offsets = await broadcast(producer, [Control(kind, control_id, body)], partitions)
-    return dict(enumerate(offsets))
+    record = Control(kind, control_id, body)
+    return dict(enumerate(await write_controls(connection, partitions, lambda _: [record])))
 
 
 def _wait(store: Store, offsets: dict[int, int], wait_s: float) -> None:
