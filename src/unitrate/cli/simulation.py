@@ -7,6 +7,7 @@ csv. The figures are `unitrate.replay.simulate`'s; here they are compared, never
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -238,7 +239,8 @@ def _print_over(found: Simulation) -> None:
         named.append(f"{one.account} ({rise})")
     more = f" and {len(rising) - MOST_LINES:,} more" if len(rising) > MOST_LINES else ""
     word = "customer" if len(rising) == 1 else "customers"
-    print(f"{len(rising):,} {word} would pay over 20 % more: {', '.join(named)}{more}")
+    text = f"{len(rising):,} {word} would pay over 20 % more: {', '.join(named)}{more}"
+    print(textwrap.fill(text, output.NARROW, subsequent_indent="  ", break_on_hyphens=False))
 
 
 def _print_fates(found: Simulation) -> None:
