@@ -19,7 +19,7 @@ from unitrate.placement import partition_of
 from unitrate.rating import Counter
 from unitrate.rows import StateRow
 from unitrate.state import decode, encode, entity_hash
-from unitrate.units import FINAL
+from unitrate.units import FINAL, OPEN
 
 if TYPE_CHECKING:
     from unitrate.engine import Engine
@@ -36,6 +36,7 @@ class Facts:
         self._engine = engine
         self._hashes: dict[tuple[str, bytes], int] = {}
         self._sum = 0
+        self._ended: dict[str, StateRow] = {}  # of ended units, which seldom change: as last taken
 
     def digests(self) -> dict[str, Any]:
         """Count and sum of the hashes of live entities as of the last checkpoint."""
@@ -46,8 +47,9 @@ class Facts:
     def take(self, *, whole: bool) -> list[StateRow]:
         """Facts of what was touched since last time, ended ones with an empty body; or of all that lives."""
         gone = list(self._gone())
-        rows = [*self._units(whole), *self._counters(whole), *self._accounts(whole), *self._originals(whole)]
-        for row in (*rows, *gone):
+        units, changed = self._units(whole)
+        others = [*self._counters(whole), *self._accounts(whole), *self._originals(whole)]
+        for row in (*changed, *others, *gone):
             which = (row.kind, row.entity)
             self._sum -= self._hashes.pop(which, 0)
             if row.body:
@@ -55,7 +57,7 @@ class Facts:
                 self._sum += hashed
         self._sum &= _MASK
         self._clean()
-        return rows if whole else rows + gone
+        return [*units, *others] if whole else [*units, *others, *gone]
 
     def forget(self) -> None:
         """Drop what was touched without a row of it: a replay writes no state."""
@@ -63,22 +65,37 @@ class Facts:
             unit.dirty = False
         self._engine.life.dirty.clear()
         self._engine.life.gone.clear()
+        self._ended.clear()
         self._clean()
 
     def _gone(self) -> Iterator[StateRow]:
         originals = self._engine.books.originals
         for unit in self._engine.life.gone:
+            self._ended.pop(unit.unit_id, None)
             yield StateRow("unit", unit.unit_id.encode(), unit.version, b"")
         for key, version in originals.dirty.items():
             if key not in originals.entries:
                 originals.versions.pop(key, None)
                 yield StateRow("original", encode(key), version, b"")
 
-    def _units(self, whole: bool) -> Iterator[StateRow]:
-        life = self._engine.life
+    def _units(self, whole: bool) -> tuple[list[StateRow], list[StateRow]]:
+        """Rows of units, and those of them that differ from what was taken before."""
+        life, ended = self._engine.life, self._ended
+        rows, changed = [], []
         for unit in list(life.live.values()) if whole else life.dirty:
-            if unit.queued != -1:  # else it is gone
-                yield StateRow("unit", unit.unit_id.encode(), unit.version, encode(snapshot.unit_body(unit)))
+            if unit.queued == -1:
+                continue  # it is gone
+            row = ended.get(unit.unit_id)
+            if row is None or unit.dirty or row.version != unit.version:
+                body = encode(snapshot.unit_body(unit))
+                row = StateRow("unit", unit.unit_id.encode(), unit.version, body)
+                changed.append(row)
+                if unit.state != OPEN:
+                    ended[unit.unit_id] = row
+                else:
+                    ended.pop(unit.unit_id, None)
+            rows.append(row)
+        return rows, changed
 
     def _counters(self, whole: bool) -> Iterator[StateRow]:
         books = self._engine.books

@@ -5,6 +5,8 @@ Owns these two shapes only.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -16,10 +18,14 @@ from unitrate.rows import USAGE
 from unitrate.units import FINAL, OPEN, STATES, Booking, EndEvent, Pin, Unit, Verdict
 
 _json = msgspec.json.Encoder()
+_ZEROS = (0,) * len(USAGE)
 
 
 def _text(value: Any) -> str:
     return _json.encode(value).decode()
+
+
+_conditions = lru_cache(maxsize=4096)(_text)
 
 
 def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
@@ -54,14 +60,14 @@ def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
         unit.requests,
         unit.background_requests,
         unit.attempts,
-        *(unit.usage.get(name, 0) for name in USAGE),
+        *map(unit.usage.get, USAGE, _ZEROS),
         unit.cost,
         len(unit.unpriced),
         unit.revenue,
         0 if booked is None else booked.cost_pico,
         0 if booked is None else booked.requests,
         _text(unit.attribute_texts()) if unit.attributes else "{}",
-        _text(unit.conditions) if unit.conditions else "[]",
+        _conditions(unit.conditions) if unit.conditions else "[]",
         "" if verdict is None else "accepted" if verdict.accepted else "rejected",
         None if verdict is None else verdict.time,
         "" if pin is None else pin.plan,
@@ -80,7 +86,7 @@ PLAIN = (
     "retry", "escalated", "started_seen", "revision", "disposition", "reason", "size", "billable_pico",
     "revenue", "period", "catalog_id", "conditions", "waived",
 )  # fmt: skip
-_plain = [getattr(Unit, name).__get__ for name in PLAIN]
+_plain = attrgetter(*PLAIN)
 
 
 def unit_body(unit: Unit) -> list[Any]:
@@ -92,7 +98,7 @@ def unit_body(unit: Unit) -> list[Any]:
         unit.meter_catalog,
         unit.key,
         unit.ordinal,
-        [get(unit) for get in _plain],
+        _plain(unit),
         unit.end,
         unit.end_since,
         list(unit.attributes.items()),
