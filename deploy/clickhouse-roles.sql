@@ -55,3 +55,10 @@ GRANT SELECT ON unitrate.events TO unitrate_dashboards;
 GRANT SELECT ON unitrate.units TO unitrate_dashboards;
 GRANT SELECT ON unitrate.lines TO unitrate_dashboards;
 GRANT SELECT ON unitrate.cost_lines TO unitrate_dashboards;
+-- Views read their tables with the rights of whoever asks, so dashboards need both.
+GRANT SELECT ON unitrate.unit TO unitrate_dashboards;
+GRANT SELECT ON unitrate.request TO unitrate_dashboards;
+GRANT SELECT ON unitrate.usage TO unitrate_dashboards;
+GRANT SELECT ON unitrate.billed TO unitrate_dashboards;
+GRANT SELECT ON unitrate.margin TO unitrate_dashboards;
+GRANT SELECT ON unitrate.margin_by_request TO unitrate_dashboards;

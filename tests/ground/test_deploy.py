@@ -10,10 +10,12 @@ import pytest
 
 from unitrate.store.final_tables import FINAL_TABLES
 from unitrate.store.schema import EMBEDDED_TABLES, TABLES
+from unitrate.store.views import views
 
 ROLES = (Path(__file__).resolve().parents[2] / "deploy" / "clickhouse-roles.sql").read_text(encoding="utf-8")
 STATEMENTS = [text.strip() for text in re.sub(r"--.*", "", ROLES).split(";") if text.strip()]
-KNOWN = {table.name for table in (*TABLES, *FINAL_TABLES)} | {"schema_migrations"}
+VIEWS = {view.name for view in views()}
+KNOWN = {table.name for table in (*TABLES, *FINAL_TABLES)} | {"schema_migrations"} | VIEWS
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda text: " ".join(text.split()[:6]))
@@ -38,3 +40,5 @@ def test_dashboards_see_neither_rejected_events_nor_state() -> None:
     """Raw events that were not accepted may hold anything; they are for operators."""
     seen = set(re.findall(r"GRANT SELECT ON unitrate\.([\w*]+) TO unitrate_dashboards", ROLES))
     assert seen.isdisjoint({"*", "rejected_events", "state", "checkpoints", "spool", "manifest"})
+    assert "rejected" not in seen
+    assert seen >= VIEWS - {"rejected"}
