@@ -282,6 +282,7 @@ class Lifecycle:
         unit = found
         if unit.state == OPEN and item.ordinary and time > unit.window_end:
             self._seal(unit, self.clock, item.offset)  # D13
+            self.schedule(unit)  # its windows may be over before its idle time would have been
         if unit.state == OPEN:
             self._join_open(account, state, unit, item)
             return unit
