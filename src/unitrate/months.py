@@ -18,7 +18,7 @@ from unitrate.rating import Share
 from unitrate.snapshot import PLAIN, is_live
 from unitrate.state import derived_id
 from unitrate.timeline import first_day, next_month
-from unitrate.units import FINAL, Booking, Pin, Unit
+from unitrate.units import FINAL, Booking, EndEvent, Pin, Unit, Verdict
 
 if TYPE_CHECKING:
     from unitrate.engine import Engine
@@ -59,6 +59,9 @@ class FinalUnit(msgspec.Struct, forbid_unknown_fields=True):
     booked: list[Any]  # units.Booking
     pin: list[Any] | None  # units.Pin
     shares: dict[str, list[Any]]  # charge -> rating.Share that bills now, or would again
+    runs: list[str] = []  # runs that joined it other than by its key
+    end: list[Any] | None = None  # units.EndEvent
+    verdicts: list[list[Any]] = []  # units.Verdict
 
 
 class Correction(msgspec.Struct, forbid_unknown_fields=True):
@@ -138,6 +141,8 @@ class Months:
         order = msgspec.json.decode(body, type=TopUp)
         if order.amount_pico < 0 or order.credit_pico <= 0:
             raise InputError("top_up record: the amount is at least 0, the credit more than 0")
+        if not self._engine.account(order.account).at_home:
+            return _elsewhere
 
         def change(offset: int) -> None:
             engine = self._engine
@@ -165,6 +170,8 @@ class Months:
         if not order.who or not order.why:
             raise InputError("correction record: say who decides and why")
         engine = self._engine
+        if not engine.account(order.account).at_home:
+            return _elsewhere
         unit = engine.life.live.get(order.unit_id)
         if unit is None and order.final is None:
             raise InputError(f"correction record: no live unit {order.unit_id}, and no facts of a final one")
@@ -206,6 +213,14 @@ class Months:
         if unit.waived:
             unit.shares = dict(shares)
             shares, billable = {}, 0
+        elif not shares:  # it was waived before it could bill: what it bills is decided now
+            engine.books.book(unit, offset)
+            if is_live(unit):  # held: a later catalog decides
+                engine.life.live[unit.unit_id] = unit
+                engine.life.touch(unit, offset)
+            else:
+                engine.life.append_final(unit)
+            return
         engine.books.rebook(unit, shares, billable, offset)
         engine.life.append_final(unit)
 
@@ -235,5 +250,12 @@ class Months:
         if unit.pin is not None:
             self._engine.timeline.plan(unit.pin.plan, unit.pin.plan_version)
         unit.attributes = {name: (text,) for name, text in final.attributes.items()}
+        unit.runs = dict.fromkeys(final.runs)
+        unit.end = EndEvent(*final.end) if final.end is not None else None
+        unit.verdicts = [Verdict(*verdict) for verdict in final.verdicts]
         unit.waived = order.action == "waive"
         return unit
+
+
+def _elsewhere(_: int) -> None:
+    """What a record changes in the partitions that its account is not at home in: nothing."""

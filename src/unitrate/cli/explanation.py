@@ -20,7 +20,7 @@ from unitrate.explain.cost import CostExplanation
 from unitrate.explain.invoice import FIRST as FIRST_UNITS
 from unitrate.explain.price import LineExplanation
 from unitrate.explain.unit import FIRST as FIRST_REQUESTS
-from unitrate.explain.unit import Request, explain_one_line
+from unitrate.explain.unit import MadeCorrection, Request, explain_one_line
 from unitrate.explain.words import grouped, moment, money, plural
 from unitrate.figures import EXACT, minor_text, month_text, pico, ratio, rounded
 from unitrate.price_book import PROMPT_TOKENS
@@ -56,6 +56,8 @@ def _print_unit(arguments: argparse.Namespace, found: explaining.UnitExplanation
     right = f"{_fate(found, digits)}, {month_words(unit['period'])}"
     print(f"{left}{' ' * max(3, NARROWEST - len(left) - len(right))}{right}")
     branches: list[Branch] = [("why", list(found.why)), ("started … ended", [_life(found)])]
+    if found.corrections:
+        branches.append(("corrected", [_correction(made) for made in found.corrections]))
     for line in found.lines:
         label = "this line" if line.row["line_id"] == found.line_id else "price"
         branches.append((label, _price(line, revised=len(found.lines) > 1)))
@@ -80,6 +82,11 @@ def _fate(found: explaining.UnitExplanation, digits: int) -> str:
     if disposition == "billable" or found.revenue:
         return f"billed {money(found.revenue, digits)} {found.currency}"
     return "not billed" if disposition == "not_billed" else "held"
+
+
+def _correction(made: MadeCorrection) -> str:
+    done = {"waive": "waived", "restore": "restored"}.get(made.action, made.action)
+    return f"{done} by {made.who}, {moment(made.at)}: {made.why}"
 
 
 def _life(found: explaining.UnitExplanation) -> str:

@@ -37,6 +37,10 @@ UNIT_LINES = _select(
     LINES, "lines", "account = {account:String} AND unit_id = {unit:String}", "revision, version, line_id"
 )
 ONE_LINE = _select(LINES, "lines", "line_id = {line:String}", "version")
+UNIT_CORRECTIONS = (
+    "SELECT corrected_at, action, who, why FROM corrections FINAL "
+    "WHERE account = {account:String} AND unit_id = {unit:String} ORDER BY version"
+)
 UNIT_EVENTS = (
     _select(EVENTS, "events", "account = {account:String} AND unit_id = {unit:String}", "time, `offset`")
     + " SETTINGS do_not_merge_across_partitions_select_final = 1"
@@ -76,6 +80,20 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeCorrection:
+    """What an operator decided about the unit."""
+
+    at: Any
+    action: str  # waive | restore
+    who: str
+    why: str
+
+    def document(self) -> dict[str, Any]:
+        """The correction for programs."""
+        return {"at": _time(self.at), "action": self.action, "who": self.who, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
 class UnitExplanation:
     """A unit with everything that its bill rests on. `differences` is empty where the numbers add up."""
 
@@ -87,6 +105,7 @@ class UnitExplanation:
     requests: tuple[Request, ...]  # all of them, by time
     differences: tuple[str, ...]
     line_id: str = ""  # the line that was asked for, if one was
+    corrections: tuple[MadeCorrection, ...] = ()  # by an operator, in order
 
     @property
     def revenue(self) -> Decimal:
@@ -122,6 +141,7 @@ class UnitExplanation:
             },
             "currency": self.currency,
             "why": list(self.why),
+            "corrections": [one.document() for one in self.corrections],
             "revenue": money_text(self.revenue, digits),
             "lines": [line.document(digits) for line in self.lines],
             "cost": self.cost.document(digits),
@@ -153,9 +173,11 @@ def explain_unit(store: Store, timeline: Timeline, unit_id: str, line_id: str = 
         tuple(why(unit, meter, _deciding_charge(timeline, unit))) if meter is not None else (unit["reason"],)
     )
     found_differences = tuple(_differences(unit, lines, cost))
+    made = tuple(MadeCorrection(*row) for row in store.query(UNIT_CORRECTIONS, which).rows)
     return UnitExplanation(
-        unit, timeline.catalogs[-1].currency, words, lines, cost, requests, found_differences, line_id
-    )
+        unit, timeline.catalogs[-1].currency, words, lines, cost, requests, found_differences, line_id,
+        made,
+    )  # fmt: skip
 
 
 def explain_one_line(store: Store, timeline: Timeline, line_id: str) -> LineExplanation:

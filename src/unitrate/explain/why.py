@@ -39,6 +39,7 @@ NOT_BILLED = {
     "not_in_plan": "no charge of the account's plan is on this meter",
     "no_quantity": "the attribute that the charge counts is missing",
     "unpriced": "the cost of a request is not known",
+    "waived": "an operator waived it",
 }
 
 

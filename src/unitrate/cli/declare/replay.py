@@ -27,6 +27,23 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     options.output_format(parser)
 
 
+def _correct(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("unit", metavar="UNIT", help="a unit's id, or its key")
+    options.store(parser)
+    options.brokers(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--waive", dest="action", action="store_const", const="waive", help="it bills nothing, now and later"
+    )
+    which.add_argument(
+        "--restore", dest="action", action="store_const", const="restore", help="take a waiver back"
+    )
+    parser.add_argument("--who", required=True, help="who decides; explain shows it")
+    parser.add_argument("--why", required=True, help="the reason; explain shows it")
+    options.dry_run(parser)
+    options.output_format(parser)
+
+
 COMMANDS = (
     Command(
         "verify",
@@ -47,5 +64,16 @@ COMMANDS = (
         "unitrate simulate --store ./books --catalog next.yaml --period 2025-11",
         _simulate,
         "unitrate.cli.simulation:simulate",
+    ),
+    Command(
+        "correct",
+        "waives a unit or takes the waiver back, with who and why, as a record in the log",
+        "Writes an operator's decision about one unit into the log and shows what it changes. A unit of a\n"
+        "closed month becomes an adjustment on the next invoice. A held unit is priced by publishing a\n"
+        "catalog that has what is missing (unitrate publish), not here.",
+        'unitrate correct run-4711 --waive --who mia --why "outage on 3 November" --store ./books --dry-run\n'
+        'unitrate correct run-4711 --restore --who mia --why "it was another run" --store ./books',
+        _correct,
+        "unitrate.cli.replay:correct",
     ),
 )
