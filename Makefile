@@ -70,7 +70,7 @@ mutants: $(READY)
 
 N ?= 1000000
 bench: $(READY)
-	$(BIN)/python benchmarks/run.py --events $(N)
+	$(BIN)/python -m benchmarks.run --events $(N) $(BENCH)
 
 lock: $(READY)
 	$(COMPILE) --group dev pyproject.toml -o requirements.lock

@@ -1,4 +1,4 @@
-"""The things that are measured, each run by run.py in a process of its own: `measured.py NAME FILE`.
+"""The things that are measured, each by run.py in a process of its own: `-m benchmarks.measured NAME FILE`.
 
 Prints one JSON line: events, wall and CPU seconds. What a variant needs at start (imports, the compiled
 catalog, ClickHouse's own start) is outside the clock; reading the file is inside.
@@ -99,11 +99,11 @@ def report(store: Path) -> Callable[[], int]:
 
 
 VARIANTS: dict[str, Callable[[Path], Callable[[], int]]] = {
-    "decode": lambda path: importlib.import_module("limit").prepare(path),
+    "decode": lambda path: importlib.import_module("benchmarks.limit").prepare(path),
     "engine": engine_alone,
     "clickhouse-1": lambda path: clickhouse(path, 1),
     "clickhouse-2": lambda path: clickhouse(path, 2),
-    "pydantic": lambda path: importlib.import_module("naive").prepare(path),
+    "pydantic": lambda path: importlib.import_module("benchmarks.naive").prepare(path),
     "report": report,
 }
 

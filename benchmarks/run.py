@@ -1,8 +1,9 @@
 """Measures unitrate against the limit and against what one would write instead; prints tables of ratios.
 
     make bench                                   a million events, everything but the long ones
-    python benchmarks/run.py --linear 10000000   also ten million: time against one million, and memory
-    python benchmarks/run.py --only decode,run   some of the rows
+    python -m benchmarks.run --linear 10000000   also ten million: time against one million, and memory
+    python -m benchmarks.run --only decode,run   some of the rows
+    python -m benchmarks.run --write …           also puts the tables into docs/benchmarks.md
 
 Everything in one table is measured in one go on the same bytes; the best of `--repeat` counts. Absolute
 figures depend on the machine and on what else it does; ratios are what to compare.
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,12 +23,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-import traffic
+from benchmarks import traffic
 
 HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+FIGURES = re.compile(
+    r"(?<=<!-- figures: written by benchmarks.run --write -->\n).*(?=<!-- end of figures -->)", re.DOTALL
+)
 DATA = HERE.parent / "bench-data"
 UNITRATE = [sys.executable, "-m", "unitrate.cli"]
 REPORT = ["report", "margin", "--period", "2025-11", "--by", "account,workflow", "--format", "json"]
@@ -82,9 +90,14 @@ def variant(name: str, path: Path) -> Measured:
     """One row: what measured.py says of itself, or the whole process of `unitrate run`."""
     if name == "run":
         return run_into_store(path)
-    measured = measure([sys.executable, str(HERE / "measured.py"), name, str(path)])
+    measured = measure([sys.executable, "-m", "benchmarks.measured", name, str(path)])
     figures = json.loads(measured.output)
     return Measured(figures["wall_s"], figures["cpu_s"], measured.rss_mb, "")
+
+
+def table_of(title: str) -> Table:
+    """A plain table, the same on a terminal and in the page."""
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
 
 
 def throughput(console: Console, path: Path, events: int, names: list[str], repeat: int) -> None:
@@ -95,8 +108,8 @@ def throughput(console: Console, path: Path, events: int, names: list[str], repe
             rounds[name].append(variant(name, path))
     best = {name: min(found, key=lambda one: one.wall_s) for name, found in rounds.items()}
     limit = best["decode"]
-    table = Table(title=f"{events:,} events, {path.stat().st_size / 1e6:,.0f} MB, best of {repeat}")
-    for heading in ("", "events/s", "wall s", "CPU s", "speed ÷ limit", "CPU ÷ limit", "peak MB"):
+    table = table_of(f"{events:,} events, {path.stat().st_size / 1e6:,.0f} MB, best of {repeat}")
+    for heading in ("", "events/s", "wall s", "CPU s", "speed ÷ limit", "CPU ÷ limit", "MB"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, one in best.items():
         table.add_row(
@@ -114,7 +127,7 @@ def throughput(console: Console, path: Path, events: int, names: list[str], repe
 def answers(console: Console, units: int) -> None:
     """How long a question takes: the help, and a report over a store of so many units."""
     run_into_store(traffic_file("actions", units, 50))
-    table = Table(title=f"Questions; store with {units:,} units")
+    table = table_of(f"Questions; store with {units:,} units")
     table.add_column("")
     table.add_column("seconds", justify="right")
     helps = min(measure([*UNITRATE, "--help"]).wall_s for _ in range(5))
@@ -128,7 +141,7 @@ def answers(console: Console, units: int) -> None:
 
 def linear(console: Console, events: int, open_runs: int) -> None:
     """Time and memory of one million and of many, with so many runs open at once."""
-    table = Table(title=f"unitrate run, {open_runs:,} runs open at once")
+    table = table_of(f"unitrate run, {open_runs:,} runs open at once")
     for heading in ("events", "wall s", "CPU s", "µs an event", "peak MB"):
         table.add_column(heading, justify="right")
     walls = []
@@ -146,6 +159,15 @@ def linear(console: Console, events: int, open_runs: int) -> None:
     console.print(f"{events / 1e6:g} × the events took {walls[1] / walls[0]:.2f} × the time", highlight=False)
 
 
+def write(text: str) -> None:
+    """Puts what was printed between the marks of the page."""
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    python = f"Python {platform.python_version()}, {os.cpu_count()} cores, {day}"
+    lines = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    page = FIGURES.sub(lambda _: f"```\n{python}\n\n{lines}```\n", PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(page, encoding="utf-8")
+
+
 def main() -> None:
     """Parses the options and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
@@ -157,8 +179,9 @@ def main() -> None:
         "--units", type=int, default=1_000_000, help="units of the store that is asked; 0 leaves it out"
     )
     parser.add_argument("--linear", type=int, default=0, help="compare one million events with so many")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args()
-    console = Console(width=118)
+    console = Console(width=110, record=True)
     names = [name for name in options.only.split(",") if name]
     if unknown := set(names) - set(ROWS):
         parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
@@ -170,6 +193,8 @@ def main() -> None:
     if options.linear:
         linear(console, options.linear, options.open_runs)
     shutil.rmtree(DATA / "store", ignore_errors=True)
+    if options.write:
+        write(console.export_text())
 
 
 if __name__ == "__main__":
