@@ -16,6 +16,7 @@ from tests.simulator.fake_log import LogRecord
 from tests.simulator.fake_store import Questions, Tables
 from unitrate.engine import Engine
 from unitrate.errors import StoreUnavailable
+from unitrate.runtime.group_commit import GroupCommit
 from unitrate.runtime.log_records import tick_headers
 from unitrate.runtime.partition_run import PartitionRun, RunEvents, RunOptions
 from unitrate.store.client import Result
@@ -36,6 +37,7 @@ class AStore:
         self.gate.set()
 
     def insert(self, table: str, data: Any) -> None:
+        self.gate.wait(10)
         self._answer()
         for piece in self.tables.pieces_of(table, data):
             piece()
@@ -47,12 +49,6 @@ class AStore:
     def query_arrow(self, sql: str, parameters: Any = None) -> Any:
         self._answer()
         return Questions(self.tables).query_arrow(sql, dict(parameters or {}))
-
-    def write_checkpoint(self, checkpoint: Any) -> None:
-        from unitrate.store.checkpoint import write
-
-        self.gate.wait(10)
-        write(self, checkpoint)  # type: ignore[arg-type]
 
     def command(self, statement: str) -> None:
         self._answer()
@@ -104,7 +100,9 @@ class ARun:
     def __init__(self, store: AStore, options: RunOptions = OPTIONS, *records: LogRecord) -> None:
         self.store, self.told = store, Told()
         log = ALog(*(records or (genesis(),)))
-        self.run = PartitionRun(0, 1, lambda: store, log, self.told.events(), options)  # type: ignore[arg-type,return-value]
+        opened: Any = lambda: store  # noqa: E731 - in memory
+        writer = GroupCommit(opened)
+        self.run = PartitionRun(0, 1, opened, writer, log, self.told.events(), options)
         self.run.start()
 
 

@@ -35,6 +35,7 @@ from unitrate import engine as engine_module
 from unitrate.catalog.publication import compile_publication
 from unitrate.errors import StoreError, StoreUnavailable
 from unitrate.runtime import partition as partition_module
+from unitrate.runtime.group_commit import GroupCommit
 from unitrate.runtime.partition import Partition, Pending, recover, write
 from unitrate.store import checkpoint as checkpoint_module
 from unitrate.store import columns
@@ -115,6 +116,11 @@ class SimulatedStore:
 
     def __init__(self, simulation: Simulation, worker: Worker | None) -> None:
         self._simulation, self._worker = simulation, worker
+        opened: Any = lambda: self  # noqa: E731
+        self.group = GroupCommit(opened)
+
+    def close(self) -> None:
+        pass
 
     def sync_replicas(self) -> None:
         self._pause()
@@ -219,7 +225,10 @@ class Simulation:
             try:
                 if self.weakness.catalogs_last:
                     store.write_checkpoint(pending.checkpoint)
-                write(store, number, pending)
+                if self.weakness.order == "rsm" and not self.weakness.catalogs_last:
+                    store.group.write(number, pending)
+                else:
+                    write(store, number, pending)
                 return
             except StoreUnavailable:
                 continue

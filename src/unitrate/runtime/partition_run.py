@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unitrate.errors import StoreUnavailable, UnitrateError
+from unitrate.runtime.group_commit import Writer
 from unitrate.runtime.log_records import LOG_TOPIC
-from unitrate.runtime.partition import LogView, Partition, Pending, recover, write
+from unitrate.runtime.partition import LogView, Partition, Pending, recover
 from unitrate.store import Store
 
 log = logging.getLogger("unitrate.worker")
@@ -88,6 +89,7 @@ class PartitionRun:
         number: int,
         token: int,
         open_store: Callable[[], Store],
+        writer: Writer,
         log_view: LogView,
         events: RunEvents,
         options: RunOptions,
@@ -95,7 +97,7 @@ class PartitionRun:
         self.number, self.token = number, token
         self.state: State = "recovering"
         self.figures = Figures()
-        self._open_store, self._log_view = open_store, log_view
+        self._open_store, self._writer, self._log_view = open_store, writer, log_view
         self._events, self._options = events, options
         self._queue = _Queue()
         self._changed = threading.Condition()
@@ -260,28 +262,21 @@ class PartitionRun:
     # ------------------------------------------------------------ the writer's thread
 
     def _write_main(self) -> None:
-        store: Store | None = None
         try:
             while (pending := self._outgoing.get()) is not None:
-                store = self._write(store, pending)
-                if store is None:
+                if not self._write(pending):
                     return
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a bug of ours stops this partition and no other
             self._fail(error, None)
-        finally:
-            if store is not None:
-                store.close()
 
-    def _write(self, store: Store | None, pending: Pending) -> Store | None:
-        """Write until it is acknowledged; None where the run was abandoned first. Unknown means again."""
+    def _write(self, pending: Pending) -> bool:
+        """Write until it is acknowledged; False where the run was abandoned first. Unknown means again."""
         for pause_s in self._pauses():
             if self._abandoned.is_set():
-                return None
+                return False
             began = time.monotonic()
             try:
-                if store is None:
-                    store = self._open_store()
-                write(store, self.number, pending)
+                self._writer.write(self.number, pending)
             except StoreUnavailable as error:
                 self._wait_for_store(error)
                 self._abandoned.wait(pause_s)
@@ -293,8 +288,8 @@ class PartitionRun:
             self.figures.checkpointed_at = time.time()
             self.figures.position = pending.checkpoint.last_offset + 1
             self._events.written(self, pending.checkpoint.last_offset + 1)
-            return store
-        return None
+            return True
+        return False
 
     # ------------------------------------------------------------ both
 

@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from unitrate.runtime import rekeying, transport, worker_web
+from unitrate.runtime.group_commit import GroupCommit
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.log_records import ALERTS_TOPIC, LOG_TOPIC, tick_headers
 from unitrate.runtime.log_view import SharedLogView, log_partitions
@@ -62,6 +63,7 @@ class Runs:
         self.current: dict[int, PartitionRun] = {}
         self._token = 0
         self._claims = 0
+        self._writer = GroupCommit(self._open_store)
         self._producer_lock = asyncio.Lock()
         self._view: SharedLogView | None = None
         self._producer: AIOKafkaProducer | None = None
@@ -94,7 +96,13 @@ class Runs:
         for number in numbers:
             self._token += 1
             run = PartitionRun(
-                number, self._token, self._open_store, self._view, self._events, self.options.run
+                number,
+                self._token,
+                self._open_store,
+                self._writer,
+                self._view,
+                self._events,
+                self.options.run,
             )
             self.current[number] = run
             run.start()

@@ -37,49 +37,64 @@ def write(store: Store, checkpoint: rows.Checkpoint) -> None:
     collect(store, checkpoint)  # 4: the marker is durable
 
 
-def write_rows(store: Store, checkpoint: rows.Checkpoint) -> None:
+def write_together(store: Store, *checkpoints: rows.Checkpoint) -> None:
+    """Write checkpoints of several partitions with one insert a table: same steps, same guarantees."""
+    write_rows(store, *checkpoints)
+    write_state(store, *checkpoints)
+    write_marker(store, *checkpoints)
+
+
+def write_rows(store: Store, *checkpoints: rows.Checkpoint) -> None:
     """Insert the ledgers' rows; returns when all are durable."""
     from unitrate.store import columns
 
-    output = checkpoint.output
-    if output.events.count:
-        store.insert("events", columns.from_events(output.events, checkpoint.partition))
-    for name, kinds, tuples in (
-        ("units", rows.UNITS, output.units),
-        ("lines", rows.LINES, output.lines),
-        ("cost_lines", rows.COST_LINES, output.cost_lines),
-        ("rejected_events", rows.REJECTED, output.rejected),
-        ("duplicates", rows.DUPLICATES, output.duplicates),
-        ("closings", rows.CLOSINGS, output.closings),
-        ("grants", rows.GRANTS, output.grants),
-        ("corrections", rows.CORRECTIONS, output.corrections),
+    events = [(c.output.events, c.partition) for c in checkpoints if c.output.events.count]
+    if events:
+        store.insert("events", _joined([columns.from_events(*one) for one in events]))
+    for name, kinds in (
+        ("units", rows.UNITS),
+        ("lines", rows.LINES),
+        ("cost_lines", rows.COST_LINES),
+        ("rejected_events", rows.REJECTED),
+        ("duplicates", rows.DUPLICATES),
+        ("closings", rows.CLOSINGS),
+        ("grants", rows.GRANTS),
+        ("corrections", rows.CORRECTIONS),
     ):
+        field = "rejected" if name == "rejected_events" else name
+        tuples = [row for checkpoint in checkpoints for row in getattr(checkpoint.output, field)]
         if tuples:
             store.insert(name, columns.from_rows(kinds, tuples))
 
 
-def write_state(store: Store, checkpoint: rows.Checkpoint) -> None:
+def write_state(store: Store, *checkpoints: rows.Checkpoint) -> None:
     """Insert the facts: those touched, or all when a generation starts."""
     from unitrate.store import columns
 
-    if checkpoint.state:
-        store.insert(
-            "state", columns.from_state(checkpoint.state, checkpoint.partition, checkpoint.generation)
-        )
+    tables = [columns.from_state(c.state, c.partition, c.generation) for c in checkpoints if c.state]
+    if tables:
+        store.insert("state", _joined(tables))
 
 
-def write_marker(store: Store, checkpoint: rows.Checkpoint) -> None:
+def write_marker(store: Store, *checkpoints: rows.Checkpoint) -> None:
     """Insert the marker, the only truth about how far the store is."""
     import pyarrow as pa
 
     marker = {
-        "partition": pa.array([checkpoint.partition], pa.uint32()),
-        "generation": pa.array([checkpoint.generation], pa.int64()),
-        "last_offset": pa.array([checkpoint.last_offset], pa.int64()),
-        "meta": pa.array([_json(checkpoint.meta)]),
-        "digests": pa.array([_json(checkpoint.digests)]),
+        "partition": pa.array([c.partition for c in checkpoints], pa.uint32()),
+        "generation": pa.array([c.generation for c in checkpoints], pa.int64()),
+        "last_offset": pa.array([c.last_offset for c in checkpoints], pa.int64()),
+        "meta": pa.array([_json(c.meta) for c in checkpoints]),
+        "digests": pa.array([_json(c.digests) for c in checkpoints]),
     }
     store.insert("checkpoints", pa.table(marker))
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """One table of several; dictionaries are made one, as a stream may not change them."""
+    import pyarrow as pa
+
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
 
 
 def collect(store: Store, checkpoint: rows.Checkpoint) -> None:
