@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from unitrate.store import Store
 
 PARTITION = 0
-BATCH_RECORDS = 128  # so that decode and fold stay in the processor's caches
+BATCH_RECORDS = 200  # so that decode and fold stay in the processor's caches
 CHECKPOINT_RECORDS = 200_000
 CHECKPOINT_BYTES = 256 << 20
 RETRYABLE = (

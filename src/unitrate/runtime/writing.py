@@ -43,6 +43,7 @@ def write(store: Store, job: Job) -> None:
     if job.checkpoint is not None:
         store.write_checkpoint(job.checkpoint)  # 3: rows, state, marker
         embedded_log.drop_spool(store, job.processed)  # 4: the marker is durable
+        store.release_memory()
 
 
 class Writer:

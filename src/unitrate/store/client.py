@@ -135,6 +135,11 @@ class Store:
                 time.sleep(pause_s)
                 pause_s *= 2
 
+    def release_memory(self) -> None:
+        """Give memory that an embedded engine keeps for its next insert back to the system."""
+        if self.is_folder:
+            self.command("SYSTEM JEMALLOC PURGE")
+
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Rows, then state, then marker; see `store.checkpoint`."""
         from unitrate.store.checkpoint import write
