@@ -78,7 +78,7 @@ class Broker:
     def start(self, timeout_s: float = 60) -> None:
         self._child.start()
         end = time.monotonic() + timeout_s
-        while not _answers(self.port):
+        while not answers(self.port):
             if not self._child.alive or time.monotonic() > end:
                 raise AssertionError(f"kafka did not start: {self._child.tail()}")
             time.sleep(0.05)
@@ -115,7 +115,7 @@ class Broker:
             subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     """Whether the broker answers an ApiVersions request, which is more than accepting a connection."""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as connection:

@@ -7,18 +7,23 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.infra.cluster import Broker, ClickHouse, Installation
+from tests.infra.containers import ContainerBroker, ContainerClickHouse
 from tests.infra.kafka_jars import KafkaMissingError
+
+CONTAINERS = bool(os.environ.get("UNITRATE_TEST_CONTAINERS"))
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    folder = tmp_path_factory.mktemp("kafka")
     try:
-        made = Broker(tmp_path_factory.mktemp("kafka"))
+        made: Any = ContainerBroker(folder) if CONTAINERS else Broker(folder)
     except KafkaMissingError as missing:
         if os.environ.get("CI"):
             raise
@@ -30,7 +35,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
-    made = ClickHouse(tmp_path_factory.mktemp("clickhouse"))
+    folder = tmp_path_factory.mktemp("clickhouse")
+    made: Any = ContainerClickHouse(folder) if CONTAINERS else ClickHouse(folder)
     made.start()
     yield made
     made.stop()
