@@ -69,7 +69,7 @@ def _unit(key: tuple[Any, ...], want: UnitFigures, unit: Unit, got: Row) -> list
     wanted |= {name: pico(getattr(want, name)) for name in PICO_COLUMNS}
     if want.state == "open":  # decided when it ends
         del wanted["size"]
-    elif want.disposition != "held":
+    elif want.disposition == "billable":
         wanted["catalog"] = want.catalog
     if unit.booked:
         wanted |= {"plan": want.plan, "plan_version": want.plan_version}
@@ -99,7 +99,11 @@ def _lines(figures: Figures, store: Store) -> list[str]:
             got = quantities.pop((*key, "/".join(value)), 0)
             if got != pico(price.total):
                 found.append(f"charge {key} price {value}: quantity {pico(price.total)}, lines {got}")
-    found += [f"charge {key}: lines of a price that the reference does not know" for key in quantities]
+    found += [
+        f"charge {key}: lines of a price that the reference does not know"
+        for key in quantities
+        if quantities[key]
+    ]
     return found
 
 

@@ -7,12 +7,13 @@ worked out from the unit's list of events alone; nothing here changes anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from tests.reference.calendar_view import Calendar, subscribed
-from tests.reference.catalog_view import DEFAULT_NONE, SPEECH, Account, CatalogView, Charge, Rule
+from tests.reference.catalog_view import DEFAULT_NONE, SPEECH, Account, CatalogView, Charge, Plan, Rule
 from tests.reference.counter import Share, Value
-from tests.reference.own_costs import cost_of, twelve
+from tests.reference.own_costs import twelve
 from tests.reference.unit_view import Decision, Unit
 
 MISSING = ("no_plan", "unpriced", "no_price")  # a later catalog may bring it
@@ -30,38 +31,52 @@ def billing_instant(unit: Unit) -> int:
 
 
 def decide(unit: Unit, calendar: Calendar, is_copy: Callable[[Unit, Rule], bool]) -> Decision:
-    """Decide a sealed unit under the first catalog that has what it needs."""
+    """Decide a sealed unit: as its day's plan says, with what later catalogs that are published bring.
+
+    A later catalog brings a plan where there was none (D44), costs of models that nobody had priced, or a
+    plan with a price where the day's plan had none.
+    """
     instant = billing_instant(unit)
+    day = calendar.day(unit.account, instant)
     if unit.pin is not None:
-        candidates = [unit.pin.catalog]
+        catalog, month = unit.pin.catalog, unit.pin.month
+        plan: Plan | None = next(p for p in catalog.plans.values() if p.id == unit.pin.plan)
     else:
-        day = calendar.day(unit.account, instant)
-        candidates = calendar.later(calendar.on(unit.account, day))
-        with_plan = [c for c in candidates if subscribed(c, unit.account, day) is not None]
-        if with_plan:  # D44, D46: the catalog that gives the plan also gives terms and internal workspaces
-            candidates = calendar.later(with_plan[0])
-    decisions = [_under(unit, catalog, calendar, instant, is_copy) for catalog in candidates]
-    return next((d for d in decisions if d.reason not in MISSING), decisions[0])
+        month = day.year * 100 + day.month
+        later = calendar.later(calendar.on(unit.account, day))
+        catalog = next((c for c in later if subscribed(c, unit.account, day) is not None), later[0])
+        plan = subscribed(catalog, unit.account, day)
+    first: Decision | None = None
+    for brought in calendar.later(catalog):
+        found = _under(unit, catalog, plan, month, brought, calendar, is_copy)
+        if found.reason == "no_price" and unit.pin is None:
+            other = subscribed(brought, unit.account, day)
+            if other is not None and plan is not None and other.id != plan.id:
+                found = _under(unit, brought, other, month, brought, calendar, is_copy)
+        first = first or found
+        if found.reason not in MISSING:
+            return found if unit.pin is not None else replace(found, catalog=brought)
+    assert first is not None
+    return first
 
 
 def _under(
-    unit: Unit, catalog: CatalogView, calendar: Calendar, instant: int, is_copy: Callable[[Unit, Rule], bool]
+    unit: Unit,
+    catalog: CatalogView,
+    plan: Plan | None,
+    month: int,
+    brought: CatalogView,
+    calendar: Calendar,
+    is_copy: Callable[[Unit, Rule], bool],
 ) -> Decision:
-    day = calendar.day(unit.account, instant)
-    if unit.pin is not None:
-        plan = next(p for p in catalog.plans.values() if p.id == unit.pin.plan)
-        month = unit.pin.month
-    else:
-        found = subscribed(catalog, unit.account, day)
-        month = day.year * 100 + day.month
-        plan = found  # type: ignore[assignment]
+    """The decision under one plan, its catalog's account, and the costs known up to a catalog."""
     charges = [c for c in plan.charges if c.meter == unit.meter.name] if plan is not None else []
-    facts = _facts(unit, catalog, calendar)
+    facts = _facts(unit, catalog, brought, calendar)
     if not charges:
         reason = "no_plan" if plan is None else "not_in_plan"
         ones = [("", _no_charge(unit, facts, reason, is_copy))]
     else:
-        ones = [(c.name, _one(unit, c, facts, catalog, is_copy)) for c in charges]
+        ones = [(c.name, _one(unit, c, facts, brought, is_copy)) for c in charges]
     disposition, reason, fraction = _together([one for _, one in ones])
     shares = {name: one[3] for name, one in ones if one[3] is not None} if disposition == "billable" else {}
     return Decision(catalog, plan.id if plan else None, month, disposition, reason, fraction, shares)
@@ -76,14 +91,14 @@ def _together(ones: list[OneCharge]) -> tuple[str, str, Fraction]:
     return "not_billed", ones[0][1], Fraction(0)
 
 
-def _facts(unit: Unit, catalog: CatalogView, calendar: Calendar) -> set[str]:
+def _facts(unit: Unit, catalog: CatalogView, brought: CatalogView, calendar: Calendar) -> set[str]:
     account = catalog.accounts.get(unit.account)
     facts = unit.conditions(account)
     if unit.meter.terms and _before_terms(unit, account, calendar):
         facts.add("terms")
     if unit.meter.needs_start and not any(e.type == "work.started" for e in unit.events):
         facts.add("not_started")
-    if any(c is None for c in costs_under(unit, catalog)):
+    if any(c is None for c in costs_under(unit, brought)):
         facts.add("unpriced")
     return facts
 
@@ -94,17 +109,10 @@ def _before_terms(unit: Unit, account: Account | None, calendar: Calendar) -> bo
     return unit.ended < calendar.midnight(unit.account, account.terms[unit.meter.name])
 
 
-def costs_under(unit: Unit, catalog: CatalogView) -> list[Fraction | None]:
-    """Costs of its requests; those unknown at their time are priced by the given catalog if it can."""
-    found = []
-    for event in unit.requests:
-        cost = unit.costs[event.order]
-        if cost is None:
-            cost = cost_of(event, catalog)
-            if cost is None and catalog.unknown_zero:
-                cost = Fraction(0)
-        found.append(cost)
-    return found
+def costs_under(unit: Unit, brought: CatalogView) -> list[Fraction | None]:
+    """Costs of its requests as far as catalogs up to the given one know them."""
+    costs = [unit.costs[event.order] for event in unit.requests]
+    return [c.amount if c is not None and c.effective <= brought.effective else None for c in costs]
 
 
 def _matches(unit: Unit, rule: Rule, facts: set[str], is_copy: Callable[[Unit, Rule], bool]) -> bool:

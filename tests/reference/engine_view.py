@@ -155,9 +155,9 @@ class Run:
         while records:
             times = [r.timestamp_us or 0 for r in records] if self.kafka else None
             raws, offsets = [r.raw for r in records], [r.offset for r in records]
-            batch = Batch(raws, offsets, records[0].entered_us, times, lambda i: f"test:{i}")
+            batch = Batch(raws, offsets, records[0].entered_us, times, _places(offsets))
             records = records[self.engine.fold(batch) :]
-            if records:
+            if self.engine.due_generation:
                 self._save()
 
     def _restored(self) -> Engine:
@@ -166,9 +166,9 @@ class Run:
         assert marker is not None
         columns = [[e[n] for e in store.events] for n in ("account", "source", "id", "time")]
         finals = [
-            (u["account"], u["meter"], u["key"], u["ended"], u["runs"])
+            (u["account"], u["meter"], u["key"], u["ordinal"], u["ended"], u["runs"])
             for u in store.units.values()
-            if u["state"] == "final"
+            if u["state"] == "final" and u["ordinal"] > 0
         ]
         engine = Engine.restore(
             0,
@@ -177,11 +177,14 @@ class Run:
             store.publications,
             [(columns[0], columns[1], columns[2], columns[3])],
             finals,
-            marker.last_offset,
             self.generation_records,
         )
         assert engine.digests() == marker.digests
         return engine
+
+
+def _places(offsets: list[int]) -> Callable[[int], str]:
+    return lambda index: f"test:{offsets[index]}"
 
 
 def usage_of(row: Row) -> dict[str, int]:

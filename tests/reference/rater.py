@@ -28,7 +28,6 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.catalog_view import catalog_of
-from tests.reference.decide import costs_under
 from tests.reference.incoming import Malformed, read, too_far_ahead
 from tests.reference.unit_view import Unit
 from tests.reference.walk import CostOnly, Segment, Walk
@@ -178,9 +177,8 @@ def _figures(walk: Walk, fates: dict[int, str]) -> Figures:
 
 
 def _costs(unit: Unit) -> list[Fraction | None]:
-    if unit.decision is None:
-        return [unit.costs[e.order] for e in unit.requests]
-    return costs_under(unit, unit.decision.catalog)
+    costs = [unit.costs[event.order] for event in unit.requests]
+    return [None if c is None else c.amount for c in costs]
 
 
 def _unit(walk: Walk, unit: Unit) -> UnitFigures:
@@ -190,6 +188,8 @@ def _unit(walk: Walk, unit: Unit) -> UnitFigures:
     costs = _costs(unit)
     if is_open or decision is None:
         state, disposition, reason, billable = "open", "held", "open", Fraction(0)
+        if decision is not None and decision.disposition == "billable":
+            billable = unit.quantity_then * decision.fraction  # re-opened: its lines stay as they are (D16)
         month = walk.calendar.month(unit.account, max(times))
     else:
         state = "final" if unit.final(walk.clock) else "sealed"

@@ -108,12 +108,12 @@ def _meter(draw: Draw, number: int) -> dict[str, Any]:
     }
     meter["workflow"] = pick(draw, [f"w{number}", [f"w{number}", "other"]])
     if chance(draw, 6):
-        meter["workflow"] = "w*"
+        meter["workflow"] = f"w{number}" if number else "w*"
         meter["each"] = pick(draw, [{"type": "ai.request", "operation": "tool"}, {"type": "work.completed"}])
         meter["policy"] = _rules(draw, sized=False, charge=False)
         return meter
     if chance(draw, 6):
-        meter["workflow"], meter["match"] = "w*", {"region": "eu"}
+        meter["workflow"], meter["match"] = "w*", {"region": ["eu", "us", "de"][number]}
     meter["key"] = pick(draw, ["run_id", "doc", "doc"])
     if chance(draw, 12):
         meter["start"] = "work.started"
@@ -536,6 +536,7 @@ class _Log:
             self.version += 1
             ahead = pick(self.draw, [0, HOUR, DAY, 5 * DAY])
             effective = self.now + self.behind + ahead + self.version
+            effective = max(effective, instant(self.document["effective"]) + 1)  # ever later
             self.document = next_document(self.draw, self.document, effective, self.version)
             self.records.append(Publication(offset, self.document, self.stamp))
         elif kind == "again" and events:

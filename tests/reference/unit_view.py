@@ -18,6 +18,14 @@ ENDED_WELL = ("work.completed", "work.closed")
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a request cost, and the `effective` of the catalog that brought its price (0: that of its time)."""
+
+    amount: Fraction
+    effective: int = 0
+
+
+@dataclass(frozen=True)
 class Pin:
     """Catalog, plan and month that a unit first billed under."""
 
@@ -49,6 +57,7 @@ class Unit:
     waited_out: bool = False  # the accept timer of this sealing has fired
     decision: Decision | None = None
     decided_end: int = 0  # its end when it was last decided; an original that is re-opened stays one
+    quantity_then: int = 0
     pin: Pin | None = None
     booked: dict[str, Share] = field(default_factory=dict)  # by charge
     revenue: Fraction = Fraction(0)

@@ -16,7 +16,7 @@ from tests.reference.counter import Change, Counter, Share, Terms
 from tests.reference.decide import MISSING, decide
 from tests.reference.incoming import Event
 from tests.reference.own_costs import cost_of
-from tests.reference.unit_view import Pin, Unit
+from tests.reference.unit_view import Cost, Pin, Unit
 
 REOPENING = ("ai.request", "work.started", "work.reopened")
 Segment = tuple[str, int, tuple[str, int]]  # account, month, plan
@@ -196,8 +196,10 @@ class Walk:
 
     def _find(self, event: Event, meter: Meter, by_run: bool) -> Unit | None:
         """The unit that an event belongs to (D10, D12), or None."""
+        if by_run:  # ruling 8
+            return self._run_unit(event, meter)
         key = event.run if meter.key is None else event.attributes.get(meter.key) or None
-        by_key = None if by_run or key is None else self._latest(event.account, meter.name, key)
+        by_key = None if key is None else self._latest(event.account, meter.name, key)
         if meter.key is None and (absorber := self._absorber(event.account, meter, event.run)) is not None:
             return absorber
         if event.verdict:
@@ -206,7 +208,7 @@ class Walk:
             original = self._known(event.account, meter, event.retry_of)
             if original is not None and not original.final(self.clock):
                 return original
-        return by_key or (self._run_unit(event, meter) if by_run else None)
+        return by_key
 
     # -- a unit's life ----------------------------------------------------------------------------------
 
@@ -259,7 +261,8 @@ class Walk:
             unit.verdicts.append(event)
         unit.events.append(event)
         if event.request:
-            unit.costs[event.order] = self._cost(event)
+            cost = self._cost(event)
+            unit.costs[event.order] = None if cost is None else Cost(cost)
         if unit.sealed_at is not None:
             self._decide(unit)
         elif event.type in meter.end_on:
@@ -277,7 +280,8 @@ class Walk:
         unit = Unit(meter, event.account, event.id, 1, event.order, [event])
         unit.opened_as_retry = event.retry_of is not None
         if event.request:
-            unit.costs[event.order] = self._cost(event)
+            cost = self._cost(event)
+            unit.costs[event.order] = None if cost is None else Cost(cost)
         self.units.append(unit)
         self._seal(unit, self.clock, event.time)
         return "accepted"
@@ -318,9 +322,10 @@ class Walk:
 
     def _decide(self, unit: Unit) -> None:
         """Decide a sealed unit and book what changed (D32)."""
+        self._price(unit)
         decision = decide(unit, self.calendar, self._is_copy)
         before = unit.booked
-        unit.decision, unit.decided_end = decision, unit.ended
+        unit.decision, unit.decided_end, unit.quantity_then = decision, unit.ended, unit.quantity
         names = [*before, *(n for n in decision.shares if n not in before)]
         for name in names:
             old, new = before.get(name), decision.shares.get(name)
@@ -328,13 +333,20 @@ class Walk:
                 self._book(unit, name, old, new)
         unit.booked = dict(decision.shares)
 
+    def _price(self, unit: Unit) -> None:
+        """Requests that were unpriced get the price of the first later catalog that has one."""
+        for event in unit.requests:
+            for catalog in self.calendar.catalogs:
+                later = catalog.effective > self.calendar.at(event.time).effective
+                if unit.costs[event.order] is None and later:
+                    cost = cost_of(event, catalog)
+                    unit.costs[event.order] = None if cost is None else Cost(cost, catalog.effective)
+
     def _book(self, unit: Unit, charge_name: str, old: Share | None, new: Share | None) -> None:
         decision = unit.decision
         assert decision is not None
         assert decision.plan is not None
         if unit.pin is None:
-            if new is None or (new.quantity == 0 and new.cost == 0):
-                return
             unit.pin = Pin(decision.catalog, decision.plan, decision.month)
         segment = (unit.account, unit.pin.month, unit.pin.plan)
         counter = self.counters.get((segment, charge_name))
