@@ -83,23 +83,34 @@ def a_document(name: str, day: str, *, end: str = "work.completed", **data: Any)
     ]
 
 
-class Books:
-    """A folder store and what is done to it, one process at a time."""
+OPEN: list[Books] = []
 
-    def __init__(self, folder: Path, catalog: str = CATALOG) -> None:
+
+class Books:
+    """A folder store and what is done to it, one process at a time. Shut it before another one opens."""
+
+    def __init__(self, folder: Path, catalog: str | None = CATALOG) -> None:
         self.path = folder / "books"
         self._folder = folder
         self._files = 0
-        with self.opened(create=True) as store:
-            embedded.run(store, load_text(catalog), [])
+        self._store: Store | None = None
+        OPEN.append(self)
+        if catalog is not None:
+            self._store = open_store(str(self.path), create=True)
+            embedded.run(self._store, load_text(catalog), [])
 
     @contextmanager
-    def opened(self, *, create: bool = False) -> Iterator[Store]:
-        store = open_store(str(self.path), create=create)
-        try:
-            yield store
-        finally:
-            store.close()
+    def opened(self) -> Iterator[Store]:
+        """The store; it stays open until `shut`."""
+        if self._store is None:
+            self._store = open_store(str(self.path))
+        yield self._store
+
+    def shut(self) -> None:
+        """Give the folder back, for another process or a copy."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
 
     def run(self, *events: Iterable[str]) -> None:
         self._files += 1

@@ -95,6 +95,7 @@ def test_final_rows_never_change(books: tuple[str, list[dict[str, Any]]]) -> Non
 def test_payouts_rewards_and_the_platform_are_the_margin(ask: Ask) -> None:
     """Σ payouts + what is still carried + rewards + the platform's share = Σ revenue − Σ cost."""
     paid = rewards = platform = margin = Decimal(0)
+    found: dict[str, Any] = {"payouts": []}
     for month in MONTHS:
         found = ask("payout", "--period", month)
         paid += sum(Decimal(one["payout"]) for one in found["payouts"])
@@ -148,7 +149,7 @@ def test_the_ledger_of_credits_never_falls_below_zero(ask: Ask) -> None:
 
 
 def test_a_final_invoice_shows_the_arithmetic_and_what_was_free(ask: Ask) -> None:
-    """November's documents: tiers as a sum, the cap that cut it; October's failed run is counted, not billed."""
+    """November's documents: tiers as a sum, the cap that cut it. October's failed run is counted."""
     october = next(i for i in ask("invoice", "--period", "2025-10", "--account", "studio")["invoices"])
     assert october["details"][0]["parts"] == [
         {"price": "", "quantity": "5", "included": "3", "amount": "20.00", "sum": "2 × 10.00"}

@@ -6,10 +6,14 @@ Owns the look of an invoice in a terminal; what it says is `billing`'s.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from unitrate.billing.assembling import time_us
+from unitrate.billing.drafts import log_time_us
 from unitrate.billing.final import invoices
 from unitrate.billing.invoice import Invoice, InvoiceLine, document
 from unitrate.cli import output
@@ -42,7 +46,10 @@ def invoice(arguments: argparse.Namespace) -> int:
     """`unitrate invoice`."""
     with opened(arguments, "invoice") as store:
         found = invoices(store, timeline(store), arguments.period, arguments.account)
+        now_us = log_time_us(store)
     documents = [document(one) for one in found]
+    if arguments.pdf:
+        _write_pdfs(arguments.pdf, found, now_us)
     if arguments.format == "json":
         output.print_json({"invoices": documents})
     elif arguments.format == "csv":
@@ -56,6 +63,19 @@ def invoice(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _write_pdfs(folder: str, found: Sequence[Invoice], now_us: int) -> None:
+    """A file an invoice: by its number, or as a draft by account."""
+    from unitrate.billing import pdf
+
+    pages = []
+    for one in found:
+        made_us = time_us(datetime.fromisoformat(one.final["issued_at"])) if one.final else now_us
+        name = one.final["number"] if one.final else f"draft-{month_text(one.period)}-{one.account}"
+        pages.append((name, pdf.invoice_page(one), max(made_us, 0) // 1_000_000))
+    written = pdf.write_all(folder, pages)
+    print(f"wrote {len(written):,} PDF files into {folder}", file=sys.stderr)
+
+
 def _print_csv(documents: Sequence[dict[str, Any]]) -> None:
     columns = [Column(name, name) for name in (*INVOICE_KEYS, *LINE_KEYS)]
     rows = [{**{key: one[key] for key in INVOICE_KEYS}, **line} for one in documents for line in one["lines"]]
@@ -65,7 +85,9 @@ def _print_csv(documents: Sequence[dict[str, Any]]) -> None:
 def _print_one(arguments: argparse.Namespace, found: Invoice) -> None:
     digits = found.minor_digits
     number = f" {found.final['number']}" if found.final else ""
-    print(f"{found.account} · {found.status} invoice{number} for {month_words(found.period)} · {found.currency}")
+    print(
+        f"{found.account} · {found.status} invoice{number} for {month_words(found.period)} · {found.currency}"
+    )
     rows = [row for line in found.lines for row in _line_rows(line, digits)]
     total = {"name": "total", "amount": _amount(found.total_minor, digits)}
     output.print_table(IN_FULL, rows, total=total, digits=digits)

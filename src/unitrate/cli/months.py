@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unitrate.billing import balance as balances
 from unitrate.billing import paying, payouts
+from unitrate.billing.assembling import issuer_of
 from unitrate.billing.drafts import log_time_us
 from unitrate.billing.statement import instant_text
 from unitrate.cli import output
@@ -23,6 +24,7 @@ from unitrate.figures import EXACT, minor_text, month_text, pico, rounded
 from unitrate.published import timeline
 from unitrate.runtime import month_end
 from unitrate.store import open_store
+from unitrate.timeline import first_day, next_month
 
 if TYPE_CHECKING:
     from unitrate.billing.balance import Ledger
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from unitrate.billing.payouts import Statement
     from unitrate.runtime.kafka_connection import KafkaConnection
     from unitrate.runtime.month_end import Closed
+    from unitrate.timeline import Timeline
 
 NAMED = 10  # accounts that are named; json has all
 WAITING_COLUMNS = (
@@ -191,7 +194,10 @@ def payout(arguments: argparse.Namespace) -> int:
     """`unitrate payout`."""
     with opened(arguments, "payout") as store:
         found = paying.payouts(store, arguments.period)
+        catalogs = timeline(store)
     document = payouts.document(found)
+    if arguments.pdf:
+        _write_statements(arguments.pdf, document, catalogs, found.period)
     if arguments.format == "json":
         output.print_json(document)
     elif arguments.format == "csv":
@@ -199,6 +205,20 @@ def payout(arguments: argparse.Namespace) -> int:
     else:
         _print_payouts(arguments, found, document)
     return 0
+
+
+def _write_statements(folder: str, document: dict[str, Any], catalogs: Timeline, period: int) -> None:
+    """A page a builder, dated by its month's end, so that it is the same whenever it is made."""
+    from unitrate.billing import pdf
+
+    ends_s = first_day(next_month(period)) * 86_400
+    issuer = issuer_of(catalogs, ends_s * 1_000_000 - 1)
+    pages = [
+        (f"{one['period']}-{one['builder']}", pdf.payout_page(one, issuer), ends_s)
+        for one in document["payouts"]
+    ]
+    written = pdf.write_all(folder, pages)
+    print(f"wrote {len(written):,} PDF files into {folder}", file=sys.stderr)
 
 
 def payment_rows(found: Statement) -> list[dict[str, Any]]:

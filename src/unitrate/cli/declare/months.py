@@ -65,6 +65,7 @@ def _balance(parser: argparse.ArgumentParser) -> None:
 def _payout(parser: argparse.ArgumentParser) -> None:
     options.store(parser)
     options.period(parser, required=True)
+    parser.add_argument("--pdf", metavar="DIR", help="write a statement a builder as PDF into this folder")
     options.output_format(parser)
 
 

@@ -30,6 +30,7 @@ def _invoice(parser: argparse.ArgumentParser) -> None:
     options.store(parser)
     options.period(parser, required=True)
     options.account(parser)
+    parser.add_argument("--pdf", metavar="DIR", help="write each invoice as a PDF into this folder, too")
     options.output_format(parser)
 
 
@@ -84,7 +85,8 @@ COMMANDS = (
         "invoice",
         "what a customer owes for a month (the draft until the month is closed)",
         "Invoices of a month: usage, minimums and fees, rounded once to the currency's minor unit.",
-        "unitrate invoice --store ./books --period 2025-11 --account acme",
+        "unitrate invoice --store ./books --period 2025-11 --account acme\n"
+        "unitrate invoice --store ./books --period 2025-11 --pdf ./invoices",
         _invoice,
         "unitrate.cli.invoices:invoice",
     ),
