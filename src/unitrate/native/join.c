@@ -4,20 +4,11 @@
 #include "room.h"
 
 #define DAY_US INT64_C(86400000000)
-#define MOST_METERS 16
-
-/* What the loop needs of a meter, which is frozen. */
-typedef struct {
-    PyObject *meter, *name, *key;
-    int64_t idle_us, max_age_us;
-} Meter;
-
 typedef struct {
     PyObject *prepared, *older, *fates, *entries, *offsets, *instants;
-    PyObject *life, *dirty, *recent, *catalog, *day;
-    int64_t clock_us, due_us, generation, dedupe_us, day_number;
-    Meter meters[MOST_METERS];
-    int meter_count;
+    PyObject *life, *dirty, *recent;
+    int64_t clock_us, clock_before_us, due_us, generation;
+    Memory *memory;
     const Rooms *rooms;
 } Work;
 
@@ -37,11 +28,6 @@ static bool int_of(PyObject *value, int64_t *into)
     if (value != NULL && PyLong_CheckExact(value))
         *into = PyLong_AsLongLongAndOverflow(value, &overflow);
     return overflow == 0;
-}
-
-static bool is_dict(PyObject *value)
-{
-    return value != NULL && PyDict_CheckExact(value);
 }
 
 static int put(const Room *room, PyObject *object, int which, PyObject *value)
@@ -65,25 +51,18 @@ static int read_meter(Meter *into, PyObject *meter)
     return get_int(meter, "idle_us", &into->idle_us) < 0 ? -1 : get_int(meter, "max_age_us", &into->max_age_us);
 }
 
-static void drop_meters(Work *work)
+static const Meter *meter_of(Memory *memory, PyObject *meter)
 {
-    while (work->meter_count > 0) {
-        Meter *meter = &work->meters[--work->meter_count];
-        Py_XDECREF(meter->meter);
-        Py_XDECREF(meter->name);
-        Py_XDECREF(meter->key);
-    }
-}
-
-static const Meter *meter_of(Work *work, PyObject *meter)
-{
-    for (int i = 0; i < work->meter_count; i++)
-        if (work->meters[i].meter == meter)
-            return &work->meters[i];
-    if (work->meter_count == MOST_METERS)
-        drop_meters(work);
-    Meter *found = &work->meters[work->meter_count++];
-    return read_meter(found, meter) < 0 ? NULL : found;
+    for (int i = 0; i < memory->meter_count; i++)
+        if (memory->meters[i].meter == meter)
+            return &memory->meters[i];
+    if (memory->meter_count == MOST_METERS)
+        forget_meters(memory);
+    Meter *found = &memory->meters[memory->meter_count++];
+    if (read_meter(found, meter) == 0)
+        return found;
+    forget_meters(memory);
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- looking */
@@ -184,7 +163,7 @@ static bool is_common(Work *work, Found *it, Py_ssize_t index)
     if (!int_of(PyTuple_GET_ITEM(event, P_TIME), &it->time) || !has_codes(work, it) || !is_quiet(work, it, index)
         || !is_new(work, it, index))
         return false;
-    it->meter = meter_of(work, meter);
+    it->meter = meter_of(work->memory, meter);
     it->fate = it->meter == NULL ? NULL : PyDict_GetItemWithError(work->fates, it->meter->name);
     it->unit = it->fate == NULL ? NULL : unit_of(work, it);
     return it->unit != NULL && takes(work, it);
@@ -295,12 +274,12 @@ static int reach(Work *work, const Found *it)
     if (int_of(*slot(accounts, it->account, A_HIGHEST), &highest) && it->time <= highest)
         return 0;
     PyObject *catalog = *slot(&work->rooms->shape, it->shape, H_CATALOG);
-    if (catalog != work->catalog) {
-        if (catalog == NULL || get_int(catalog, "dedupe_us", &work->dedupe_us) < 0)
+    if (catalog != work->memory->catalog) {
+        if (catalog == NULL || get_int(catalog, "dedupe_us", &work->memory->dedupe_us) < 0)
             return -1;
-        Py_XSETREF(work->catalog, Py_NewRef(catalog));
+        Py_XSETREF(work->memory->catalog, Py_NewRef(catalog));
     }
-    int64_t oldest = it->time - work->dedupe_us, day = oldest / DAY_US - (oldest % DAY_US < 0);
+    int64_t oldest = it->time - work->memory->dedupe_us, day = oldest / DAY_US - (oldest % DAY_US < 0);
     put(accounts, it->account, A_HIGHEST, Py_NewRef(PyTuple_GET_ITEM(it->event, P_TIME)));
     if (put_int(accounts, it->account, A_OLDEST, oldest) < 0)
         return -1;
@@ -309,12 +288,13 @@ static int reach(Work *work, const Found *it)
 
 static int remember(Work *work, const Found *it)
 {
+    Memory *memory = work->memory;
     int64_t day = it->time / DAY_US;
-    if (work->day == NULL || day != work->day_number) {
-        Py_XSETREF(work->day, PyLong_FromLongLong(day));
-        work->day_number = day;
+    if (memory->day == NULL || day != memory->day_number) {
+        Py_XSETREF(memory->day, PyLong_FromLongLong(day));
+        memory->day_number = day;
     }
-    return work->day == NULL ? -1 : PyDict_SetItem(work->recent, it->which, work->day);
+    return memory->day == NULL ? -1 : PyDict_SetItem(work->recent, it->which, memory->day);
 }
 
 static int do_common(Work *work, const Found *it)
@@ -338,7 +318,8 @@ static int do_common(Work *work, const Found *it)
 static int open_work(Work *work, PyObject *engine, PyObject *batch)
 {
     PyObject *seen = NULL, *buffer = NULL;
-    int failed = !get(batch, "offsets", &work->offsets) || !get(batch, "timestamps_us", &work->instants)
+    work->memory = memory_of(engine);
+    int failed = work->memory == NULL || !get(batch, "offsets", &work->offsets) || !get(batch, "timestamps_us", &work->instants)
                  || !get(engine, "life", &work->life) || !get(work->life, "dirty", &work->dirty)
                  || get_int(work->life, "clock", &work->clock_us) < 0
                  || get_int(work->life, "next_due", &work->due_us) < 0 || !get(engine, "seen", &seen)
@@ -346,6 +327,7 @@ static int open_work(Work *work, PyObject *engine, PyObject *batch)
                  || get_int(buffer, "generation", &work->generation) < 0;
     Py_XDECREF(seen);
     Py_XDECREF(buffer);
+    work->clock_before_us = work->clock_us;
     if (failed)
         return -1;
     if (is_dict(work->recent) && is_dict(work->fates) && PyList_CheckExact(work->dirty)
@@ -357,17 +339,18 @@ static int open_work(Work *work, PyObject *engine, PyObject *batch)
 
 static int close_work(Work *work)
 {
-    PyObject *clock = work->life == NULL || PyErr_Occurred() ? NULL : PyLong_FromLongLong(work->clock_us);
-    int failed = clock == NULL || PyObject_SetAttrString(work->life, "clock", clock) < 0;
-    Py_XDECREF(clock);
+    int failed = PyErr_Occurred() != NULL;
+    if (!failed && work->clock_us != work->clock_before_us) {
+        PyObject *clock = PyLong_FromLongLong(work->clock_us);
+        failed = clock == NULL || PyObject_SetAttrString(work->life, "clock", clock) < 0;
+        Py_XDECREF(clock);
+    }
     Py_XDECREF(work->offsets);
     Py_XDECREF(work->instants);
     Py_XDECREF(work->life);
     Py_XDECREF(work->dirty);
     Py_XDECREF(work->recent);
-    Py_XDECREF(work->catalog);
-    Py_XDECREF(work->day);
-    drop_meters(work);
+    Py_XDECREF((PyObject *)work->memory);
     return failed ? -1 : 0;
 }
 

@@ -162,6 +162,16 @@ void forget_shapes(Memory *memory)
     empty(&memory->shapes);
 }
 
+void forget_meters(Memory *memory)
+{
+    while (memory->meter_count > 0) {
+        Meter *meter = &memory->meters[--memory->meter_count];
+        Py_CLEAR(meter->meter);
+        Py_CLEAR(meter->name);
+        Py_CLEAR(meter->key);
+    }
+}
+
 /* ---------------------------------------------------------------- learning */
 
 /* An attribute that is an int of 64 bits; -1 with an exception set, or 0 and clipped where it is larger. */
@@ -388,6 +398,9 @@ static void let_go(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     empty(&memory->streams);
     empty(&memory->shapes);
+    forget_meters(memory);
+    Py_XDECREF(memory->catalog);
+    Py_XDECREF(memory->day);
     for (int i = 0; i < memory->usage.size; i++)
         Py_XDECREF(memory->usage_names[i]);
     Py_XDECREF(memory->nothing_billed);

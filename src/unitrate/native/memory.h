@@ -11,6 +11,7 @@
 #include "event.h"
 
 #define MOST_TIERS 4
+#define MOST_METERS 16
 
 typedef enum { FREE, UNPRICED, PRICED, UNSURE } Pricing; /* FREE: no request. UNSURE: only Python can price it */
 
@@ -32,6 +33,12 @@ typedef struct {
     Known **slots;
 } Cache;
 
+/* What joining needs of a meter, which is frozen. */
+typedef struct {
+    PyObject *meter, *name, *key;
+    int64_t idle_us, max_age_us;
+} Meter;
+
 typedef struct {
     PyObject_HEAD
     Cache streams, shapes;
@@ -41,6 +48,12 @@ typedef struct {
     uint32_t prompt;      /* which names count towards a request's context length */
     int64_t most_pico, ahead_us, most_bytes;
     PyObject *nothing_billed, *complete, *first_attempt, *no_text, *prepare_one;
+    Meter meters[MOST_METERS];
+    int meter_count;
+    PyObject *catalog;    /* that was asked last, and its horizon */
+    int64_t dedupe_us;
+    PyObject *day;        /* an int that many identities share */
+    int64_t day_number;
 } Memory;
 
 typedef struct {
@@ -53,6 +66,7 @@ extern PyType_Spec memory_spec;
 Known *find_stream(Memory *memory, const Event *event);
 Known *find_shape(Memory *memory, const Event *event); /* NULL, too, where it does not hold at the event's time */
 void forget_shapes(Memory *memory);
+void forget_meters(Memory *memory);
 
 /* Remember what the plain version made of the event; -1 with an exception set. */
 int learn(Memory *memory, const Event *event, PyObject *prepared);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_NAMES 64
+
 static PyObject *memory_type;
 static Rooms rooms;
 static bool are_rooms_open;
@@ -20,9 +22,30 @@ const Rooms *rooms_of(void)
     return &rooms;
 }
 
+/* Names as Python's strings, made once: by the address of the literal, which is all that ever asks. */
+static PyObject *name_of(const char *text)
+{
+    static struct {
+        const char *text;
+        PyObject *name;
+    } names[MOST_NAMES];
+    int at = 0;
+    while (at < MOST_NAMES && names[at].text != NULL && names[at].text != text)
+        at++;
+    if (at == MOST_NAMES)
+        return PyUnicode_InternFromString(text);
+    if (names[at].text == NULL) {
+        names[at].name = PyUnicode_InternFromString(text);
+        names[at].text = names[at].name == NULL ? NULL : text;
+    }
+    return Py_XNewRef(names[at].name);
+}
+
 bool get(PyObject *from, const char *name, PyObject **into)
 {
-    *into = PyObject_GetAttrString(from, name);
+    PyObject *named = name_of(name);
+    *into = named == NULL ? NULL : PyObject_GetAttr(from, named);
+    Py_XDECREF(named);
     return *into != NULL;
 }
 
@@ -89,9 +112,9 @@ static int fill(Memory *memory, PyObject *plain)
 
 Memory *memory_of(PyObject *engine)
 {
-    PyObject *found = PyObject_GetAttrString(engine, "native");
-    if (found == NULL || Py_IS_TYPE(found, (PyTypeObject *)memory_type))
-        return (Memory *)found;
+    PyObject *found;
+    if (!get(engine, "native", &found) || Py_IS_TYPE(found, (PyTypeObject *)memory_type))
+        return (Memory *)found; /* NULL where it has no place for them */
     Py_DECREF(found);
     PyObject *plain = PyImport_ImportModule("unitrate.prepare");
     if (plain == NULL)

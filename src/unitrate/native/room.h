@@ -42,6 +42,12 @@ static inline PyObject **slot(const Room *room, PyObject *object, int which)
 /* The caches of an engine, made when it has none yet; a new reference. */
 Memory *memory_of(PyObject *engine);
 const Rooms *rooms_of(void);
+
+static inline bool is_dict(PyObject *value)
+{
+    return value != NULL && PyDict_CheckExact(value);
+}
+
 bool get(PyObject *from, const char *name, PyObject **into);
 int get_int(PyObject *from, const char *name, int64_t *into);
 
