@@ -31,12 +31,10 @@ def verified(path: Path, period: int | None = None) -> Verified:
         return verify(store, period)
 
 
-def tamper(path: Path, table: str, change: str, where: str) -> None:
-    """Rewrites cells of a table."""
-    with opened(path) as store:
-        store.command(f"ALTER TABLE {table} UPDATE {change} WHERE {where} SETTINGS mutations_sync = 2")
+def update(store: Store, table: str, change: str, where: str) -> None:
+    """Rewrites cells of a table behind the program's back."""
+    store.command(f"ALTER TABLE {table} UPDATE {change} WHERE {where} SETTINGS mutations_sync = 2")
 
 
-def delete(path: Path, table: str, where: str) -> None:
-    with opened(path) as store:
-        store.command(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2")
+def delete(store: Store, table: str, where: str) -> None:
+    store.command(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2")

@@ -1,8 +1,8 @@
 """`unitrate correct`: an operator's decision about one unit, as a record in the log.
 
 Owns the record's content and what it will do, told before it is written: the fold itself is asked, on a copy
-of its state. What the record changes is `unitrate.months`'; a closed month gets it as an adjustment in the first
-open one. Must never write without a name and a reason.
+of its state. What the record changes is `unitrate.months`'; a closed month gets it as an adjustment in the
+first open one. Must never write without a name and a reason.
 """
 
 from __future__ import annotations

@@ -44,6 +44,20 @@ def _correct(parser: argparse.ArgumentParser) -> None:
     options.output_format(parser)
 
 
+def _estimate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "catalog", metavar="CATALOG", help="YAML file or folder; of a folder, the last version"
+    )
+    parser.add_argument("--plan", required=True, metavar="P", help="the plan that is offered")
+    parser.add_argument(
+        "--assume",
+        required=True,
+        metavar="FILE",
+        help="YAML: what light, normal and heavy customers would do",
+    )
+    options.output_format(parser)
+
+
 COMMANDS = (
     Command(
         "verify",
@@ -64,6 +78,15 @@ COMMANDS = (
         "unitrate simulate --store ./books --catalog next.yaml --period 2025-11",
         _simulate,
         "unitrate.cli.simulation:simulate",
+    ),
+    Command(
+        "estimate",
+        "what a prospect would pay a month, and what is left of it",
+        "Prices assumed months (light, normal, heavy …) under a plan: the invoice, what the model calls\n"
+        "cost, the margin. The assumptions are a YAML file: units by meter, requests a unit, model, usage.",
+        "unitrate estimate catalog.yaml --plan growth --assume examples/estimate/assumptions.yaml",
+        _estimate,
+        "unitrate.cli.estimation:estimate",
     ),
     Command(
         "correct",
