@@ -89,10 +89,10 @@ def closings(store: Store) -> dict[tuple[int, int], list[Closing]]:
     return found
 
 
-def issue(store: Store, period: int) -> list[Made]:
+def issue(store: Store, period: int, *, write: bool = True) -> list[Made]:
     """Write what is missing, and compare what is there for `period`; the invoices that are new.
 
-    Raises FinalConflict where an invoice would come out otherwise.
+    Without `write` it compares only. Raises FinalConflict where an invoice would come out otherwise.
     """
     known: dict[tuple[int, int], dict[str, tuple[str, str, int]]] = {}
     for seq, month, account, issuer, hash_, engine in store.query(KNOWN).rows:
@@ -112,7 +112,8 @@ def issue(store: Store, period: int) -> list[Made]:
         numbered.update(one.issuer for one in made)
         _compare(made, there)
         fresh = [one for one in made if one.invoice.account not in there]
-        _write(store, fresh)
+        if write:
+            _write(store, fresh)
         new += fresh
     return new
 

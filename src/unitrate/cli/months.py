@@ -1,4 +1,4 @@
-"""The month-end commands: close, payout, top-up, balance.
+"""The month-end commands: close, payout, top-up, balance, export.
 
 Owns their words and exit codes. What is final is `billing`'s, what is written into a log the runtime's.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unitrate.billing import balance as balances
@@ -277,6 +278,16 @@ def _decimals(entry: dict[str, Any]) -> dict[str, Any]:
         "requests",
     )
     return {key: value if key in texts else Decimal(value) for key, value in entry.items()}
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """`unitrate export`."""
+    from unitrate.billing.export import export as write
+
+    with opened(arguments, "export") as store:
+        count = write(store, timeline(store), arguments.what, arguments.period, Path(arguments.to))
+    print(f"wrote {count:,} rows into {arguments.to}")
+    return 0
 
 
 # ---------------------------------------------------------------- top-up, balance

@@ -69,6 +69,13 @@ def _payout(parser: argparse.ArgumentParser) -> None:
     options.output_format(parser)
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("invoices", "lines", "units", "payouts"), help="what to write")
+    options.store(parser)
+    options.period(parser, required=True)
+    parser.add_argument("--to", metavar="FILE", required=True, help="file that ends in .parquet or .csv")
+
+
 COMMANDS = (
     Command(
         "close",
@@ -108,5 +115,13 @@ COMMANDS = (
         "unitrate balance --store ./books --account acme --at 2025-12-01T00:00:00Z",
         _balance,
         "unitrate.cli.months:balance",
+    ),
+    Command(
+        "export",
+        "invoices, rated lines, units or payouts of a month as Parquet or CSV",
+        "Writes a month's rows into a file, decimals with all their digits. The file is whole or not there.",
+        "unitrate export lines --store ./books --period 2025-11 --to lines.parquet",
+        _export,
+        "unitrate.cli.months:export",
     ),
 )
