@@ -99,6 +99,9 @@ def _rules(draw: Draw, *, sized: bool, charge: bool) -> list[dict[str, Any]]:
         chosen = [r for r in chosen if r["when"] != "failed" or r["charge"] != "none"]
         protect = []
     guarded = [r for r in chosen if r["charge"] == "none"]
+    guarded.sort(
+        key=lambda r: r["when"] != "failed"
+    )  # a charge may put a rule that charges in place of another
     return protect + guarded + [r for r in chosen if r["charge"] != "none"]
 
 
