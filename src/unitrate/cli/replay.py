@@ -27,7 +27,8 @@ DIFFERENCE = (
     Column("stored", "in the store"),
     Column("replayed", "replayed"),
 )
-COMPARED = ("events", "units", "lines", "cost_lines")
+COMPARED = ("events", "units", "lines", "cost_lines", "closings", "grants", "corrections", "invoices")
+ALWAYS = 4  # of these are named in a sentence even where there are none
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -58,7 +59,8 @@ def _document(arguments: argparse.Namespace, answer: Verified) -> dict[str, Any]
 
 
 def _print_verified(arguments: argparse.Namespace, answer: Verified) -> None:
-    what = ", ".join(f"{answer.rows.get(name, 0):,} {name.replace('_', ' ')}" for name in COMPARED)
+    named = [name for at, name in enumerate(COMPARED) if at < ALWAYS or answer.rows.get(name)]
+    what = ", ".join(f"{answer.rows.get(name, 0):,} {name.replace('_', ' ')}" for name in named)
     month = f" of {month_words(arguments.period)}" if arguments.period else ""
     rate = f"{answer.records / answer.seconds:,.0f} records/s" if answer.seconds else ""
     if answer.holds:

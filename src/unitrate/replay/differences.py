@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitrate.rows import COST_LINES, LINES, UNITS, Column
+from unitrate.rows import CLOSINGS, CORRECTIONS, COST_LINES, GRANTS, LINES, UNITS, Column
 from unitrate.store.columns import from_rows
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Ledger(NamedTuple):
     table: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    month: str
+    month: str  # empty: it belongs to no month
 
 
 LEDGERS = (
@@ -39,6 +39,9 @@ LEDGERS = (
         "bill_month",
     ),
     Ledger("cost_lines", COST_LINES, ("account", "bill_month", "unit_id", "revision", "side"), "bill_month"),
+    Ledger("closings", CLOSINGS, ("control_seq", "account", "period"), "period"),
+    Ledger("grants", GRANTS, ("account", "grant_id"), "bill_month"),
+    Ledger("corrections", CORRECTIONS, ("account", "unit_id", "version"), ""),
 )
 # A unit that is final and not held was let go by the fold: its row came when that happened.
 LET_GO = "state = 'final' AND disposition != 'held'"
@@ -125,7 +128,11 @@ def _named(ledger: Ledger, row: Mapping[str, Any]) -> str:
         return f"{row['account']} {row['meter']} {row['key']} ({row['unit_id']})"
     if ledger.table == "lines":
         return f"{row['account']} {row['charge']} {row['key']} ({row['line_id']})"
-    return f"{row['account']} {row['meter'] or row['reason']} ({row['unit_id']}, revision {row['revision']})"
+    if ledger.table == "cost_lines":
+        return (
+            f"{row['account']} {row['meter'] or row['reason']} ({row['unit_id']}, revision {row['revision']})"
+        )
+    return " ".join(str(row[name]) for name in ledger.key)
 
 
 def _text(value: Any) -> str:

@@ -6,13 +6,17 @@ units that live still at its end. Memory holds one stretch of rows. Writes nothi
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from unitrate.billing.final import issue
+from unitrate.billing.statement import hash_of
 from unitrate.engine import Engine
-from unitrate.errors import InputError
+from unitrate.errors import FinalConflict, InputError, InvariantError
+from unitrate.figures import month_text
 from unitrate.replay import differences, feed, log
 from unitrate.replay.differences import LEDGERS, LET_GO, Difference, Found
 from unitrate.rows import UNITS
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from unitrate.store import Store
     from unitrate.store.checkpoint import Marker
 
+INVOICES = """
+SELECT period, number, account, hash, document FROM invoices FINAL
+WHERE {period:UInt32} = 0 OR period = {period:UInt32} ORDER BY period, account
+"""
 STRETCH_ROWS = 100_000  # of a table that are compared at once
 _COLUMN = {column.name: at for at, column in enumerate(UNITS)}
 _COUNTS = ("accepted", "duplicates", "unit_final")
@@ -59,12 +67,8 @@ class Comparison:
 
     def take(self, output: Output, offset: int) -> None:
         """Rows that came with records up to the offset."""
-        for name, given in (
-            ("units", output.units),
-            ("lines", output.lines),
-            ("cost_lines", output.cost_lines),
-        ):
-            self._rows[name] += given
+        for name, rows in self._rows.items():
+            rows += getattr(output, name)
         if max(map(len, self._rows.values())) >= STRETCH_ROWS:
             self.compare(offset)
 
@@ -85,7 +89,7 @@ class Comparison:
         where += " AND partition = {partition:UInt32}"
         if ledger.table == "units":
             given = [row for row in given if row[_COLUMN["version"]] >= self._corrected.get(row[2], -1)]
-        if self._period is not None:
+        if self._period is not None and ledger.month:
             at = next(i for i, column in enumerate(ledger.columns) if column.name == ledger.month)
             given = [row for row in given if row[at] == self._period]
             where += f" AND {ledger.month} = {{period:UInt32}}"
@@ -133,8 +137,29 @@ def verify(
         comparison.compare(marker.last_offset)
         comparison.compare_live(engine)
     _compare_counts(comparison.found, engine, marker)
+    compare_invoices(comparison.found, store, period)
     found = comparison.found
     return Verified(records, found.rows, found.counts, tuple(found.first), time.monotonic() - started)
+
+
+def compare_invoices(found: Found, store: Store, period: int | None) -> None:
+    """Final invoices: each document has its hash, and would come out the same today."""
+    rows = store.query(INVOICES, {"period": period or 0}).rows
+    found.rows["invoices"] = len(rows)
+    for month, number, account, hash_, document in rows:
+        own = hash_of(json.loads(document))
+        if own != hash_:
+            name = f"{number} {account} {month_text(month)}"
+            found.note([Difference("invoices", name, "document", hash_, own)])
+    for month in sorted({row[0] for row in rows}):
+        try:
+            missing = issue(store, month, write=False)
+        except (FinalConflict, InvariantError) as conflict:
+            found.note([Difference("invoices", month_text(month), "", "as invoiced", str(conflict))])
+            continue
+        for one in missing:
+            name = f"{one.content['number']} {one.invoice.account} {month_text(month)}"
+            found.note([Difference("invoices", name, "", "no such invoice", "an invoice")])
 
 
 def _compare_counts(found: Found, engine: Engine, marker: Marker) -> None:
