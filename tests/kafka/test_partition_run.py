@@ -28,6 +28,7 @@ class AStore:
     """A store in memory that can be down, and that counts what it wrote."""
 
     label = database = "memory"
+    replicated = False
 
     def __init__(self) -> None:
         self.tables = Tables(random.Random(0))

@@ -111,6 +111,7 @@ class Worker:
 class SimulatedStore:
     """What production code calls a store; belongs to one worker."""
 
+    replicated = False
     label = "simulated"
     database = "simulated"
 

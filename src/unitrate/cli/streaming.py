@@ -55,7 +55,11 @@ def init(arguments: argparse.Namespace) -> int:
 
     made = connection(arguments.brokers)
     settings = {"retention.ms": str(arguments.retention * 86_400_000)} if arguments.retention else {}
-    store = open_store(_server(arguments), create=True, command="unitrate init")
+    if arguments.cluster:
+        from unitrate.store import cluster
+
+        cluster.prepare(_server(arguments), arguments.cluster)
+    store = open_store(_server(arguments), create=not arguments.cluster, command="unitrate init")
     with store:
         done = asyncio.run(
             initialize(made, store, arguments.partitions, arguments.replication, settings, arguments.fix)
@@ -112,6 +116,7 @@ def worker(arguments: argparse.Namespace) -> int:
             session_timeout_s=arguments.session_timeout,
             instance=arguments.instance,
             rekey=tuple(arguments.rekey),
+            cluster=arguments.cluster,
         )
     )
 

@@ -26,7 +26,7 @@ from unitrate.runtime.log_records import (
     genesis_of,
     kind_of,
 )
-from unitrate.store import Store, publications, recovery
+from unitrate.store import Store, cluster, publications, recovery
 from unitrate.store import checkpoint as store_checkpoint
 from unitrate.store.checkpoint import Marker
 
@@ -193,12 +193,13 @@ def write(store: Store, number: int, pending: Pending) -> None:
 
 def recover(number: int, store: Store, log: LogView) -> Recovered:
     """Bring a partition back to its last checkpoint, or to the log's beginning where it has none."""
+    cluster.sync_replicas(store)  # 1
     marker = store_checkpoint.read_marker(store, number)  # 2
     if marker is None:
         return Recovered(Partition(number, Engine(number)), check_new_log(number, log))
     check_version(marker)
     check_log(marker, log)  # 3
-    found = recovery.read(store, number)  # 1, 2, 4, 5: what is read is consistent, by its digest
+    found = recovery.read(store, number)  # 2, 4, 5: what is read is consistent, by its digest
     if found is None or found.marker.last_offset < marker.last_offset:
         raise StoreError(f"the checkpoint of partition {number} in {store.label} vanished while it was read")
     return Recovered(Partition(number, found.engine), found.marker.last_offset + 1)  # 6

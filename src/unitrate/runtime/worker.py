@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from unitrate.errors import InputError
 from unitrate.runtime import rekeying, transport, worker_web
 from unitrate.runtime.group_commit import GroupCommit
 from unitrate.runtime.kafka_connection import KafkaConnection
@@ -29,6 +30,8 @@ from unitrate.runtime.log_view import SharedLogView, log_partitions
 from unitrate.runtime.partition_run import PartitionRun, RunEvents, RunOptions
 from unitrate.runtime.worker_web import alert_body, note_of
 from unitrate.store import Store, open_store
+from unitrate.store.address import ServerAddress, parse_address
+from unitrate.store.cluster import Shards, nodes
 
 log = logging.getLogger("unitrate.worker")
 
@@ -47,6 +50,7 @@ class WorkerOptions:
     connection: KafkaConnection
     store: str
     name: str
+    cluster: str | None = None  # of ClickHouse: `store` is one of its nodes
     web_port: int = 6066
     session_timeout_s: float = 10.0
     rekey: tuple[str, ...] = ()  # topics whose events are keyed and forwarded
@@ -63,7 +67,9 @@ class Runs:
         self.current: dict[int, PartitionRun] = {}
         self._token = 0
         self._claims = 0
-        self._writer = GroupCommit(self._open_store)
+        self._shards = _shards(options)
+        count = len(self._shards) if self._shards else 1
+        self._writers = [GroupCommit(partial(self._open_store, shard)) for shard in range(count)]
         self._producer_lock = asyncio.Lock()
         self._view: SharedLogView | None = None
         self._producer: AIOKafkaProducer | None = None
@@ -98,8 +104,8 @@ class Runs:
             run = PartitionRun(
                 number,
                 self._token,
-                self._open_store,
-                self._writer,
+                partial(self._open_store, number),
+                self._writers[number % len(self._writers)],
                 self._view,
                 self._events,
                 self.options.run,
@@ -108,7 +114,10 @@ class Runs:
             run.start()
         log.info("assigned partitions %s", ", ".join(map(str, numbers)))
 
-    def _open_store(self) -> Store:
+    def _open_store(self, number: int) -> Store:
+        """The store of a log partition."""
+        if self._shards:
+            return self._shards.open(number)
         return open_store(self.options.store, command="unitrate worker")
 
     def offer(self, tp: TP, batch: transport.Batch) -> None:
@@ -245,6 +254,15 @@ class Runs:
         if error is not None:
             log.error("the worker cannot go on", exc_info=error)
             asyncio.ensure_future(self.app.crash(error))  # noqa: RUF006
+
+
+def _shards(options: WorkerOptions) -> Shards | None:
+    if options.cluster is None:
+        return None
+    address = parse_address(options.store)
+    if not isinstance(address, ServerAddress):
+        raise InputError("--cluster needs a server store")
+    return Shards(options.store, nodes(address, options.cluster))
 
 
 def make_app(options: WorkerOptions, partitions: int = 0) -> tuple[faust.App, Runs]:

@@ -65,6 +65,8 @@ class Store:
         self.address = address
         self.label = address.label
         self.database = DATABASE if isinstance(address, FolderAddress) else address.database
+        self.write_settings: dict[str, Any] = dict(WRITE_SETTINGS)
+        self.replicated = False  # one node of a cluster: see `store.cluster`
         self._client = client
         self._lock = lock
 
@@ -125,7 +127,7 @@ class Store:
                         f"`{self.database}`.`{table}`",
                         column_names=data.schema.names,
                         insert_block=_arrow_stream(data),
-                        settings=WRITE_SETTINGS,
+                        settings=self.write_settings,
                         fmt="ArrowStream",
                     )
                 return
@@ -148,7 +150,7 @@ class Store:
 
     def writer(self) -> Store:
         """A further connection to the same store, for another thread; close it before this one."""
-        client = _connect(self.address)
+        client = connect(self.address)
         client.database = self.database
         return Store(self.address, client, None)
 
@@ -180,14 +182,14 @@ def open_store(spec: str, *, create: bool = False, command: str = "") -> Store:
     address = parse_address(spec)
     if isinstance(address, FolderAddress):
         return _open_folder(address, create, command)
-    return _open_server(address, create)
+    return open_server(address, create)
 
 
 def _open_folder(address: FolderAddress, create: bool, command: str) -> Store:
     _check_folder(address, create)
     lock = FolderLock.acquire(address.path, address.label, command)
     try:
-        client = _connect(address)
+        client = connect(address)
         if not create and _applied(client, address, DATABASE) is None:
             raise StoreError(
                 f"the store {address.label} is empty: `unitrate run --store {address.label} …` fills it"
@@ -219,8 +221,9 @@ def _check_folder(address: FolderAddress, create: bool) -> None:
         raise StoreError(f"the store {address.label} cannot be made: {error.strerror}") from error
 
 
-def _open_server(address: ServerAddress, create: bool) -> Store:
-    client = _connect(address)
+def open_server(address: ServerAddress, create: bool) -> Store:
+    """A store on a server; see `open_store`."""
+    client = connect(address)
     with translated_errors(address):
         found = client.query(
             "SELECT count() FROM system.databases WHERE name = {name:String}",
@@ -244,7 +247,8 @@ def _open_server(address: ServerAddress, create: bool) -> Store:
     return Store(address, client, None)
 
 
-def _connect(address: FolderAddress | ServerAddress) -> Client:
+def connect(address: FolderAddress | ServerAddress) -> Client:
+    """A connection of the driver's, without a database chosen."""
     import clickhouse_connect
     from clickhouse_connect import common
 
@@ -264,6 +268,8 @@ def _connect(address: FolderAddress | ServerAddress) -> Client:
             password=address.password,
             tz_mode="aware",
             send_receive_timeout=60,
+            # Tables over all shards (`store.cluster`): a subquery over such a table means all of it.
+            settings={"distributed_product_mode": "global"} if address.database.endswith("_all") else None,
         )
 
 

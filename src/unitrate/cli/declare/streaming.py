@@ -27,6 +27,7 @@ def _init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retention", type=_days, metavar="DAYS", help="days that the log is kept (default: the brokers')"
     )
+    _cluster(parser)
     parser.add_argument("--fix", action="store_true", help="set what is wrong instead of naming it")
 
 
@@ -43,6 +44,7 @@ def _worker(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds until a dead worker's partitions move (default: 10)",
     )
+    _cluster(parser)
     parser.add_argument(
         "--rekey",
         action="append",
@@ -55,6 +57,14 @@ def _worker(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         default=os.environ.get("UNITRATE_INSTANCE") or None,
         help="static membership: after a restart the same partitions come back (default: UNITRATE_INSTANCE)",
+    )
+
+
+def _cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cluster",
+        metavar="NAME",
+        help="of ClickHouse: replicated tables, sharded by log partition; reports then read DATABASE_all",
     )
 
 
