@@ -396,22 +396,22 @@ class Lifecycle:
         if self._is_new_retry(unit, item):  # D11
             unit.attempts += 1
             unit.retry_runs[run] = None
-            self._know(state, unit, run)
+            self._know(state, unit, run, item.offset)
         elif unit.meter.key is not None:
-            self._know(state, unit, run)
+            self._know(state, unit, run, item.offset)
         if item.shape.type in unit.meter.end_on:
             unit.note_end(EndEvent(item.time, item.offset, item.shape.type, item.completion_pico))
         self._add(unit, item)
         self.touch(unit, item.offset)
 
-    @staticmethod
-    def _know(state: MeterState, unit: Unit, run: str) -> None:
+    def _know(self, state: MeterState, unit: Unit, run: str, offset: int) -> None:
         """From here on the run is known through this unit."""
         former = state.runs.get(run)
         if former is unit or (unit.meter.key is None and run == unit.key):
             return
         if former is not None:
             del former.runs[run]
+            self.touch(former, offset)
         if unit.meter.key is None:
             state.keys.pop(run, None)  # D53: its own unit, if any, is no longer found by its key
         state.runs[run] = unit
