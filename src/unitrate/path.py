@@ -33,11 +33,15 @@ def plain_extend(engine: Engine, entries: list[Entry], /) -> None:
     engine.buffer.extend(entries)
 
 
+def plain_large_pages() -> None:
+    """Ask for large memory pages for what is allocated from here on: nothing, Python has no way."""
+
+
 try:
-    from unitrate._prepare import extend, join, prepare
+    from unitrate._prepare import extend, join, large_pages, prepare
 except ImportError:
     from unitrate.prepare import prepare
 
-    extend, join = plain_extend, plain_join
+    extend, join, large_pages = plain_extend, plain_join, plain_large_pages
 
-__all__ = ["extend", "join", "plain_extend", "plain_join", "prepare"]
+__all__ = ["extend", "join", "large_pages", "plain_extend", "plain_join", "prepare"]

@@ -377,6 +377,7 @@ static PyMethodDef methods[] = {
     {"join", join, METH_VARARGS,
      "join(engine, batch, prepared, older, fates, entries, first, end): how many from `first` on joined open units."},
     {"extend", extend, METH_VARARGS, "extend(engine, entries): append a micro-batch to the engine's event buffer."},
+    {"large_pages", large_pages, METH_NOARGS, "large_pages(): ask for large pages for what is allocated from here on."},
     {"half_digest", half_digest, METH_VARARGS, "half_digest(head, tail, hardware): 16 bytes of SHA-256, for tests."},
     {NULL, NULL, 0, NULL},
 };

@@ -53,5 +53,6 @@ int get_int(PyObject *from, const char *name, int64_t *into);
 
 PyObject *join(PyObject *module, PyObject *arguments);
 PyObject *extend(PyObject *module, PyObject *arguments);
+PyObject *large_pages(PyObject *module, PyObject *nothing);
 
 #endif

@@ -18,6 +18,7 @@ from unitrate.catalog.history import follow_problems, is_published
 from unitrate.catalog.publication import publication
 from unitrate.engine import Batch, Engine
 from unitrate.errors import CatalogError, InputError, StoreError
+from unitrate.path import large_pages
 from unitrate.runtime import embedded_log, files
 from unitrate.runtime.embedded_log import RETRY_RECORDS, Body, Entry, Kind
 from unitrate.runtime.ranges import Range, read_again
@@ -67,6 +68,7 @@ class Session:
     @contextmanager
     def opened(cls, store: Store, note: Callable[[str], None] = lambda _: None) -> Iterator[Self]:
         """A session; its last checkpoint is durable when the block ends."""
+        large_pages()
         session = cls(store, note)
         collects = gc.isenabled()
         gc.disable()  # the fold makes no cycles, and the collector would walk all units again and again
