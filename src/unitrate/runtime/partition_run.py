@@ -8,6 +8,7 @@ fetching: nothing is dropped and memory stays bounded. Must never know Faust: th
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import random
@@ -157,6 +158,7 @@ class PartitionRun:
             if recovered is None:
                 return
             partition, position = recovered
+            gc.freeze()  # what was loaded is not looked at by every collection
             self.figures.position = position
             self._write_thread.start()
             self._set_state("running")

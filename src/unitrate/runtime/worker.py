@@ -8,6 +8,7 @@ partition goes on: the checkpoint's marker is the only truth.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import tempfile
@@ -335,6 +336,10 @@ def run(options: WorkerOptions) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     partitions = asyncio.run(log_partitions(options.connection)) if options.rekey else 0
     app, _ = make_app(options, partitions)
+    # The fold makes hardly any cycles, and its state is large: rare collections, that do not look at all of it.
+    gc.set_threshold(200_000, 20, 50)
+    # Threads that fold and encode hand the interpreter over rarely: each change costs the other's caches.
+    sys.setswitchinterval(0.02)
     worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
     worker.spinner = None
     try:
