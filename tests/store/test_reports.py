@@ -204,6 +204,7 @@ def test_days_are_those_of_the_requests_in_utc(store: Store) -> None:
     fill(
         store,
         ledger=[an_event(f"e{i}", i, unit_id=ONE, time=i * day_us, cost=1) for i in (1, 2)],
+        units=[a_unit(unit_id=ONE, state="sealed", started=day_us, last_event=2 * day_us)],
         cost_lines=[a_cost_line(unit_id=ONE, version=9, requests=2, cost=2)],
     )
     assert [(r["day"], r["requests"]) for r in report_rows(store, 202511, by=["day"])] == [

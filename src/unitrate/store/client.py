@@ -188,6 +188,7 @@ def open_store(spec: str, *, create: bool = False, command: str = "") -> Store:
 def _open_folder(address: FolderAddress, create: bool, command: str) -> Store:
     _check_folder(address, create)
     lock = FolderLock.acquire(address.path, address.label, command)
+    client = None
     try:
         client = connect(address)
         if not create and _applied(client, address, DATABASE) is None:
@@ -199,6 +200,8 @@ def _open_folder(address: FolderAddress, create: bool, command: str) -> Store:
         _migrate(client, address, DATABASE)
         return Store(address, client, lock)
     except BaseException:
+        if client is not None:
+            client.close()  # else its engine stays, and no other folder can be opened
         lock.release()
         raise
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unitrate.rows import USAGE
-from unitrate.store import queries
+from unitrate.store import booked, queries, sharing
 from unitrate.store.schema import quoted
 
 _MONEY = "toDecimal256({name}, 12) / toDecimal256(1000000000000, 0) AS {name}"
@@ -39,14 +39,14 @@ def views() -> tuple[View, ...]:
             "margin",
             "Units, requests, revenue, cost and margin of a month by everything a unit has. "
             "SELECT meter, sum(revenue), sum(cost), sum(margin) FROM margin(period = 202511) GROUP BY meter",
-            _margin(queries.UNIT_COLUMNS),
+            _margin(booked.UNIT_COLUMNS),
         ),
         View(
             "margin_by_request",
             "The same, also by provider, model, operation and day: a unit's money is shared over its "
             "requests by cost; the unit itself counts in every row that it has a part in. "
             "SELECT model, sum(revenue), sum(cost) FROM margin_by_request(period = 202511) GROUP BY model",
-            _margin((*queries.UNIT_COLUMNS, *queries.REQUEST_COLUMNS)),
+            _margin((*booked.UNIT_COLUMNS, *sharing.REQUEST_COLUMNS)),
         ),
         View(
             "usage",
