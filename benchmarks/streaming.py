@@ -2,10 +2,11 @@
 
     python benchmarks/streaming.py --events 300000
 
-Prints events/s and the ratio to bare aiokafka `getmany` + msgspec decode, for: the worker with all rules, ledger
-and ClickHouse writes (one and two of them); the Faust agent of its documentation (Record + Table count); Faust's
-`take(500)`. Then how long an event takes from `send` to being visible in ClickHouse at a steady rate, and how long
-a worker takes to come back after kill -9. Broker, ClickHouse engine and workers share the machine.
+Prints events/s and the ratio to bare aiokafka `getmany` + msgspec decode, for: the worker with all rules,
+ledger and ClickHouse writes (one and two of them); the Faust agent of its documentation (Record + Table
+count); Faust's `take(500)`. Then how long an event takes from `send` to being visible in ClickHouse at a steady
+rate, and how long a worker takes to come back after kill -9. Broker, ClickHouse engine and workers share the
+machine.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks import traffic
 from tests.infra.cluster import Broker, ClickHouse, Installation
@@ -126,55 +127,49 @@ def faust_rate(bootstrap: str, mode: str, count: int) -> float:
 
 
 def latency(installation: Installation, rate: int, seconds: int) -> list[float]:
-    """Seconds from `send` to the row in ClickHouse, event by event, at a steady rate."""
-
-    async def run() -> list[float]:
-        producer = AIOKafkaProducer(bootstrap_servers=installation.bootstrap, linger_ms=5)
-        await producer.start()
-        sent: dict[str, float] = {}
-        began = time.time()
-        for tick in range(seconds * 10):
-            for n in range(rate // 10):
-                event = probe(f"p{tick}-{n}")
-                key, partition = b"probe", tick % PARTITIONS
-                await producer.send(LOG_TOPIC, value=json.dumps(event).encode(), key=key, partition=partition)
-            sent[f"p{tick}-{rate // 10 - 1}"] = time.time()
-            await asyncio.sleep(max(0.0, began + (tick + 1) / 10 - time.time()))
-        await producer.stop()
-        return list(sent.items())  # type: ignore[arg-type]
-
+    """Seconds from a line's writing into `unitrate send -` to its row in ClickHouse, at a steady rate."""
+    environment = {**os.environ, **installation.environment}
+    command = [sys.executable, "-m", "unitrate.cli", "send", "-"]
+    sender = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
+    assert sender.stdin is not None
+    a_tick, written, seen = rate // 10, dict[int, float](), dict[int, float]()
     with open_store(installation.store) as store:
-        seen: dict[str, float] = {}
-        loop_done = False
-        import threading
-
-        result: list[Any] = []
-        thread = threading.Thread(target=lambda: result.extend(asyncio.run(run())))
-        thread.start()
-        while not loop_done or len(seen) < len(result):
+        began, tick = time.time() + 1, 0
+        while len(seen) < seconds * 10 - 1:
+            now = time.time()
+            if tick < seconds * 10 and now >= began + tick / 10:
+                tick += 1
+                sender.stdin.write(b"".join(probe(tick, n) for n in range(a_tick)))
+                sender.stdin.flush()
+                written[tick] = time.time()
+                continue
             rows = store.query(
-                "SELECT id FROM rejected_events WHERE account LIKE 'probe%' AND id LIKE 'p%' "
-                f"AND id LIKE '%-{rate // 10 - 1}'"
+                "SELECT attempt, count() FROM events WHERE source = 'latency' AND attempt > {seen:UInt32} "
+                "GROUP BY attempt",
+                {"seen": max(seen, default=0)},
             ).rows
             now = time.time()
-            for (name,) in rows:
-                seen.setdefault(name, now)
-            loop_done = not thread.is_alive()
-            time.sleep(0.02)
-    return [seen[name] - at for name, at in result]
+            for number, count in rows:
+                if count == a_tick:
+                    seen.setdefault(number, now)
+            time.sleep(0.05)
+    sender.stdin.close()
+    sender.wait()
+    return [seen[number] - written[number] for number in seen]
 
 
-def probe(name: str) -> dict[str, Any]:
-    """An event that every partition takes in as a row at once: one that is away from home is a row too."""
-    return {
+def probe(tick: int, number: int) -> bytes:
+    """A line of one of a hundred accounts; `attempt` says when it was written."""
+    event = {
         "specversion": "1.0",
-        "id": name,
-        "source": "probe",
+        "id": f"{tick}-{number}",
+        "source": "latency",
         "type": "ai.request",
-        "subject": "probe",
-        "time": "1971-01-01T00:00:00Z",
-        "data": {"workflow": "w", "run_id": name, "operation": "no such operation"},
+        "subject": f"latency-{number % 100}",
+        "time": "2025-11-20T00:00:00Z",
+        "data": {"workflow": "w", "run_id": f"{tick}-{number % 500}", "attempt": tick, "provider": "openai"},
     }
+    return json.dumps(event).encode() + b"\n"
 
 
 def main() -> None:
@@ -227,13 +222,14 @@ def measure(
     times = sorted(latency(again, arguments.latency_rate, arguments.latency_seconds))
     p99 = times[int(len(times) * 0.99)]
     print(
-        f"sent → visible at {arguments.latency_rate:,}/s: p50 {statistics.median(times):.2f} s, p99 {p99:.2f} s"
+        f"sent → visible at {arguments.latency_rate:,}/s: p50 {statistics.median(times):.2f} s, "
+        f"p99 {p99:.2f} s"
     )
     steady.kill()
     began = time.perf_counter()
     back = again.worker()
     back.start()
-    again.ok("send", "-", stdin=json.dumps(probe("last")).encode())
+    again.ok("send", "-", stdin=probe(0, 0))
     again.wait_for_no_lag()
     print(f"kill -9 → lag zero: {time.perf_counter() - began:.1f} s")
     back.terminate()

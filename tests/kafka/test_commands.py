@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.infra.cluster import Installation, lines
+from tests.infra.processes import wait_until
 from tests.kafka.oracle import assert_exact, read_log
 from tests.kafka.traffic import Traffic, write_catalog
 from tests.reference.builders import an_event
@@ -78,6 +82,20 @@ def test_the_whole_way_of_an_event(installation: Installation, tmp_path: Path) -
     assert assert_exact(installation.bootstrap, installation.store) >= 9
 
 
+def test_a_line_of_a_quiet_pipe_is_sent_at_once(installation: Installation) -> None:
+    """`producer | unitrate send -` holds nothing back while the producer has no more to say."""
+    installation.ok("init", "--partitions", "1")
+    environment = {**os.environ, **installation.environment}
+    command = [sys.executable, "-m", "unitrate.cli", "send", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as sender:
+        assert sender.stdin is not None
+        sender.stdin.write(lines([an_event()]))
+        sender.stdin.flush()
+        wait_until("it is in the log", lambda: len(read_log(installation.bootstrap)[0]) == 2, 20)
+        sender.stdin.close()
+        assert sender.wait(20) == 0
+
+
 def test_keyless_events_are_rekeyed(installation: Installation, tmp_path: Path) -> None:
     """A topic without keys is forwarded, every event once in its account's partition, nothing lost."""
     from aiokafka import AIOKafkaProducer
@@ -101,8 +119,6 @@ def test_keyless_events_are_rekeyed(installation: Installation, tmp_path: Path) 
     def forwarded() -> int:
         log = read_log(installation.bootstrap)
         return sum(record.value in set(sent) for records in log.values() for record in records)
-
-    from tests.infra.processes import wait_until
 
     wait_until("everything is forwarded", lambda: forwarded() == len(sent), 40)
     installation.wait_for_no_lag()

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import queue
 import re
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -30,6 +34,9 @@ from unitrate.runtime.topics import MAX_MESSAGE_BYTES
 
 BATCH_BYTES = 256 << 10
 IN_FLIGHT = 32  # batches that wait for their acknowledgement: bounds memory
+BLOCK_BYTES = 256 << 10
+BLOCKS_AHEAD = 8
+LINGER_S = 0.05  # how long a line waits for others while nothing more comes
 SUFFIXES = (".jsonl", ".jsonl.gz")
 # A record's own frame (lengths, key, headers) counts against the topic's limit too.
 FRAME_BYTES = 4 << 10
@@ -96,21 +103,91 @@ async def send(
 async def _send_lines(
     producer: AIOKafkaProducer, partitions: int, sources: Sequence[str], result: Sent
 ) -> None:
+    """A thread reads, so that a pipe that is quiet holds nothing up: what came is sent within `LINGER_S`."""
     home = lru_cache(maxsize=100_000)(lambda account: (account.encode(), partition_of(account, partitions)))
-    outbox = Outbox(producer, result)
-    for place, line in lines_of(sources):
-        account = subject_of(line)
-        if account is None:
-            result.left_out.append((place, "no readable subject"))
-        elif len(line) > MAX_MESSAGE_BYTES - FRAME_BYTES:
-            result.left_out.append((place, f"{len(line):,} bytes; the log takes 2 MiB"))
-        else:
-            key, partition = home(account)
-            if not outbox.add(partition, key, line):
-                await outbox.post(partition)
-                if not outbox.add(partition, key, line):  # larger than a batch
-                    await outbox.post_alone(partition, key, line)
-    await outbox.finish()
+    outbox, blocks = Outbox(producer, result), Blocks(sources)
+    blocks.start()
+    try:
+        while True:
+            block = await blocks.next(LINGER_S)
+            if block is None:
+                break
+            for place, line in block:
+                await _send_line(outbox, home, place, line)
+            if not block:
+                await outbox.post_all()
+        await outbox.finish()
+    finally:
+        blocks.stop()
+
+
+async def _send_line(
+    outbox: Outbox, home: Callable[[str], tuple[bytes, int]], place: str, line: bytes
+) -> None:
+    account = subject_of(line)
+    if account is None:
+        outbox.left_out(place, "no readable subject")
+    elif len(line) > MAX_MESSAGE_BYTES - FRAME_BYTES:
+        outbox.left_out(place, f"{len(line):,} bytes; the log takes 2 MiB")
+    else:
+        key, partition = home(account)
+        if not outbox.add(partition, key, line):
+            await outbox.post(partition)
+            if not outbox.add(partition, key, line):  # larger than a batch
+                await outbox.post_alone(partition, key, line)
+
+
+class Blocks:
+    """Lines as a thread reads them, in blocks of what was there; bounded."""
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        self._sources = sources
+        self._queue: queue.Queue[list[tuple[str, bytes]] | Exception | None] = queue.Queue(BLOCKS_AHEAD)
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+        self._stopped = False
+
+    def start(self) -> None:
+        threading.Thread(target=self._read, name="send-reader", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    async def next(self, timeout_s: float) -> list[tuple[str, bytes]] | None:
+        """The next block; an empty one where none came in time; None at the end."""
+        while True:
+            try:
+                found = self._queue.get_nowait()
+            except queue.Empty:
+                self._ready.clear()
+                if self._queue.empty():
+                    try:
+                        await asyncio.wait_for(self._ready.wait(), timeout_s)
+                    except TimeoutError:
+                        return []
+                continue
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+    def _read(self) -> None:
+        try:
+            for block in blocks_of(self._sources):
+                self._put(block)
+                if self._stopped:
+                    return
+            self._put(None)
+        except Exception as error:  # noqa: BLE001 - raised where the lines are taken
+            self._put(error)
+
+    def _put(self, block: list[tuple[str, bytes]] | Exception | None) -> None:
+        while not self._stopped:
+            try:
+                self._queue.put(block, timeout=0.5)
+            except queue.Full:
+                continue
+            self._loop.call_soon_threadsafe(self._ready.set)
+            return
 
 
 class Outbox:
@@ -140,9 +217,15 @@ class Outbox:
         self._batches.pop(partition, None)
         await self._follow(await self._producer.send(LOG_TOPIC, key=key, value=value, partition=partition), 1)
 
-    async def finish(self) -> None:
+    def left_out(self, place: str, reason: str) -> None:
+        self._result.left_out.append((place, reason))
+
+    async def post_all(self) -> None:
         for partition in list(self._batches):
             await self.post(partition)
+
+    async def finish(self) -> None:
+        await self.post_all()
         await self._wait_for(0)
 
     async def _follow(self, future: asyncio.Future[Any], count: int) -> None:
@@ -161,15 +244,29 @@ class Outbox:
                 future.result()  # raises what went wrong
 
 
-def lines_of(sources: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Every line that is not blank, with its place (`file:number`), file after file in the order given."""
+def blocks_of(sources: Sequence[str]) -> Iterator[list[tuple[str, bytes]]]:
+    """Lines that are not blank, with their places (`file:number`), file after file in the order given."""
     for name in _files(sources):
         label = "-" if name is None else str(name)
         with _opened(name) as stream:
-            for number, line in enumerate(stream, 1):
-                stripped = line.strip()
-                if stripped:
-                    yield f"{label}:{number}", stripped
+            rest, number = b"", 0
+            while data := _read(stream, label):
+                *whole, rest = (rest + data).split(b"\n")
+                yield _placed(label, number, whole)
+                number += len(whole)
+            yield _placed(label, number, [rest])
+
+
+def _read(stream: BufferedReader, label: str) -> bytes:
+    try:
+        return stream.read1(BLOCK_BYTES)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{label} cannot be read on: {error}; what came before was sent") from None
+
+
+def _placed(label: str, before: int, lines: list[bytes]) -> list[tuple[str, bytes]]:
+    stripped = ((number, line.strip()) for number, line in enumerate(lines, before + 1))
+    return [(f"{label}:{number}", line) for number, line in stripped if line]
 
 
 def _files(sources: Sequence[str]) -> Iterator[Path | None]:
@@ -185,9 +282,9 @@ def _files(sources: Sequence[str]) -> Iterator[Path | None]:
             raise InputError(f"{source}: no such file or folder")
 
 
-def _opened(path: Path | None) -> AbstractContextManager[IO[bytes]]:
+def _opened(path: Path | None) -> AbstractContextManager[BufferedReader]:
     if path is None:
-        return nullcontext(sys.stdin.buffer)
+        return nullcontext(cast("BufferedReader", sys.stdin.buffer))
     if path.name.endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(path, "rb"))
+        return cast("AbstractContextManager[BufferedReader]", gzip.open(path, "rb"))
     return path.open("rb")
