@@ -13,7 +13,6 @@ from unitrate.cli.opening import again, month_words, opened
 from unitrate.cli.options import is_server, needed_store
 from unitrate.cli.output import Column
 from unitrate.cli.progress import replay_bar
-from unitrate.errors import InputError
 from unitrate.figures import money_text, month_text, pico
 from unitrate.replay.correct import Decision, Effect, Line
 from unitrate.replay.correct import correct as corrected
@@ -34,9 +33,13 @@ ALWAYS = 4  # of these are named in a sentence even where there are none
 def verify(arguments: argparse.Namespace) -> int:
     """`unitrate verify`: exit 0 where everything is the same, 1 with the differences."""
     with opened(arguments, "verify") as store, replay_bar("replaying") as progress:
-        if is_server(needed_store(arguments)):
-            raise InputError("verify works on a folder: it reads the log from the store's ledgers")
-        answer = verified(store, arguments.period, progress)
+        if store.is_folder:
+            answer = verified(store, arguments.period, progress)
+        else:
+            from unitrate.replay import kafka
+            from unitrate.runtime.kafka_connection import connection
+
+            answer = kafka.verify(store, connection(arguments.brokers), arguments.period, progress)
     if arguments.format == "json":
         output.print_json(_document(arguments, answer))
     elif arguments.format == "csv":

@@ -6,7 +6,7 @@ are its rows looked at one by one. Nothing is rounded: a difference in the last 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ from unitrate.store.columns import from_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from unitrate.rows import EventColumns
     from unitrate.store import Store
 
 FIRST = 20  # differences that are told one by one; all are counted
@@ -75,20 +76,30 @@ class Found:
 
 def compare(
     found: Found, store: Store, ledger: Ledger, replayed: Sequence[tuple[Any, ...]], where: str,
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any], moved: Callable[[], set[str]] = set,
 ) -> None:  # fmt: skip
-    """Compare replayed rows with the store's `where`."""
+    """Compare replayed rows with the store's `where`. `moved` are units to leave out, asked for last."""
     names = ", ".join(f"`{column.name}`" for column in ledger.columns)
     order = ", ".join(ledger.key)
     sql = f"SELECT {names} FROM {ledger.table} FINAL WHERE {where} ORDER BY {order}"
     ours = _plain(from_rows(ledger.columns, replayed))
     stored = _like(store.query_arrow(sql, parameters), ours)
+    gone = moved()
+    if gone:
+        ours, stored = _without(ours, gone), _without(stored, gone)
     found.rows[ledger.table] = found.rows.get(ledger.table, 0) + stored.num_rows
     if not ours.num_rows and not stored.num_rows:
         return
     ours = ours.sort_by([(name, "ascending") for name in ledger.key])
     if not ours.equals(stored):
         _by_row(found, ledger, stored.to_pylist(), ours.to_pylist())
+
+
+def _without(table: pa.Table, unit_ids: set[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(pc.is_in(table.column("unit_id"), pa.array(sorted(unit_ids)))))
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -139,13 +150,10 @@ def _text(value: Any) -> str:
     return format(value, "f") if hasattr(value, "as_tuple") else str(value)
 
 
-def compare_events(
-    found: Found, accepted: pa.Table, columns: Mapping[str, Any], codes: Mapping[str, Any]
-) -> None:
-    """What became of the events of a block, against what the ledger says: unit, reason and cost."""
-    ours = _event_columns(columns, codes)
-    found.rows["events"] = found.rows.get("events", 0) + accepted.num_rows
-    stored = accepted.select(ours.column_names).cast(ours.schema)
+def compare_events(found: Found, stored: pa.Table, ours: pa.Table) -> None:
+    """What became of events, against what the ledger says: unit, reason and cost."""
+    found.rows["events"] = found.rows.get("events", 0) + stored.num_rows
+    stored = _plain(stored.select(ours.column_names)).cast(ours.schema)
     if ours.equals(stored):
         return
     theirs, mine = ({row["offset"]: row for row in t.to_pylist()} for t in (stored, ours))
@@ -159,12 +167,13 @@ def compare_events(
             found.note([Difference("events", name, n, _text(a), _text(b)) for n, a, b in cells if a != b])
 
 
-def _event_columns(columns: Mapping[str, Any], codes: Mapping[str, Any]) -> pa.Table:
+def event_table(events: EventColumns) -> pa.Table:
+    """Events of a fold, in the order of their offsets: what became of each."""
     import pyarrow as pa
 
     from unitrate.store.columns import ENCODERS
 
-    reasons = list(codes["reason"])
+    columns, reasons = events.columns, list(events.codes["reason"])
     return pa.table(
         {
             "offset": ENCODERS["int"](columns["offset"]),

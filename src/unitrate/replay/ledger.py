@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from unitrate.rows import USAGE
 
-# One row a record: `kept` is "event", "duplicate", or the reason code of a rejected one.
-EVENT, DUPLICATE = "event", "duplicate"
+# What became of a record that is no accepted event: "duplicate", or the reason code of a rejected one.
+DUPLICATE = "duplicate"
 _TIME = "formatDateTime(time, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC')"
 _PLACEHOLDER = "0 XXX"  # a bill in a currency of no catalog: such a request is unpriced
 
@@ -68,7 +68,6 @@ def _event_json(type_: str, data: str) -> str:
     )
 
 
-# The columns are sorted before the JSON is made of them: they are narrower.
 _COLUMNS = ", ".join(
     (
         "account, source, id, type, time, workflow, run_id, workspace, mode, retry_of, attributes, tags",
@@ -80,20 +79,23 @@ _RUN = "'{\"workflow\":', toJSONString(toString(workflow)), ',\"run_id\":', toJS
 _WHOLE = f"concat({', '.join((_RUN, *_DATA))}, '}}')"
 _NOTHING = """'{"workflow":"duplicate","run_id":"duplicate"}'"""
 
-# Plain slashes: what is escaped is slower to read. A sort of many events goes through files.
-_SETTINGS = "output_format_json_escape_forward_slashes = 0, max_bytes_before_external_sort = 268435456"
-# What a record said and what became of it. Sorted by offset; an insert that was done twice gives rows twice.
+_SETTINGS = "output_format_json_escape_forward_slashes = 0"  # what is escaped is slower to read
+# A copy of the events in the order of the log: the ledger is sorted by identity, and sorting all of it in one
+# query would take memory by its size. It is dropped when the replay ends.
+SORTED = "replay"
+DROP = f"DROP DATABASE IF EXISTS {SORTED} SYNC"
+CREATE = f"CREATE DATABASE {SORTED} ENGINE = Atomic"
+COPY = f"""
+CREATE TABLE {SORTED}.events ENGINE = MergeTree ORDER BY offset AS
+SELECT offset, {_COLUMNS}, unit_id, meter, reason, cost, {" + ".join(USAGE)} > 0 AS has_usage,
+       if(billed = '' AND unpriced AND isNotNull(cost_computed), '{_PLACEHOLDER}', billed) AS bill
+FROM events WHERE partition = {{partition:UInt32}} AND offset >= {{since:Int64}} AND offset <= {{upto:Int64}}
+SETTINGS min_insert_block_size_rows = 200000, max_insert_block_size = 200000, max_insert_threads = 1
+"""
+# What a record said and what became of it. An insert that was done twice gives rows twice.
 EVENTS = f"""
-SELECT offset, kept, time_us, {_event_json("type", _WHOLE)} AS raw,
-       unit_id, meter, reason, cost
-FROM (
-    SELECT offset, '{EVENT}' AS kept, toUnixTimestamp64Micro(time) AS time_us, {_COLUMNS},
-           unit_id, meter, reason, cost, {" + ".join(USAGE)} > 0 AS has_usage,
-           if(billed = '' AND unpriced AND isNotNull(cost_computed), '{_PLACEHOLDER}', billed) AS bill
-    FROM events
-    WHERE partition = {{partition:UInt32}} AND offset >= {{since:Int64}} AND offset <= {{upto:Int64}}
-    ORDER BY offset
-)
+SELECT offset, {_event_json("type", _WHOLE)} AS raw, unit_id, meter, reason, cost
+FROM {SORTED}.events WHERE offset >= {{since:Int64}} AND offset <= {{upto:Int64}} ORDER BY offset
 SETTINGS {_SETTINGS}
 """
 # Of a duplicate the identity and the time are kept, which is all that the fold asked of it.
@@ -102,7 +104,7 @@ SELECT offset, '{DUPLICATE}' AS kept, toUnixTimestamp64Micro(time) AS time_us,
        {_event_json("'work.annotated'", _NOTHING)} AS raw
 FROM duplicates
 WHERE partition = {{partition:UInt32}} AND offset >= {{since:Int64}} AND offset <= {{upto:Int64}}
-ORDER BY offset
+ORDER BY offset LIMIT 1 BY offset
 SETTINGS {_SETTINGS}
 """
 # Well-formed events that were not taken: they met the fold, and in files they moved the log's time.
@@ -112,5 +114,5 @@ SELECT offset, toString(reason) AS kept, toInt64(0) AS time_us, raw
 FROM rejected_events
 WHERE partition = {partition:UInt32} AND offset >= {since:Int64} AND offset <= {upto:Int64}
   AND reason IN ('too_old', 'no_unit', 'wrong_partition')
-ORDER BY offset
+ORDER BY offset LIMIT 1 BY offset
 """

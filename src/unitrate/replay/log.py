@@ -1,14 +1,18 @@
 """The log of an embedded store, read again from its ledgers in the order of its offsets.
 
 Owns the merge of what the store keeps apart (accepted events, duplicates, rejected ones, publications, ticks,
-control records) into one sequence. Reads in one pass and keeps one block in memory; writes nothing.
+control records) into one sequence. Keeps two stretches in memory. Writes nothing but a sorted copy of the
+events beside the store's tables, which it drops again.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Event, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from unitrate.errors import InputError
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from unitrate.store import Store
 
 PARTITION = 0
+STRETCH_RECORDS = 50_000
 
 
 class Aside(NamedTuple):
@@ -105,72 +110,87 @@ def check_finished(store: Store, last_offset: int) -> None:
 
 
 def _blocks(store: Store, since: int, upto: int) -> Iterator[Block]:
-    """Accepted events as they stream, each block with the other records up to its end."""
-    import pyarrow as pa
-
-    parameters = {"partition": PARTITION, "since": since, "upto": upto, "currency": currency(store)}
-    connection = store.writer()  # a stream needs its own
-    duplicates = _Stream(store, ledger.DUPLICATES, parameters)
-    rejected = _Stream(store, ledger.REJECTED, parameters)
+    """All records but those that are no events, stretch by stretch; the next is read while one is folded."""
+    reader = _Reader(store, since, upto)
     try:
-        last = since - 1
-        for batch in connection.stream_arrow(ledger.EVENTS, parameters):
-            fresh = _once(pa.Table.from_batches([batch]), last)
-            if fresh.num_rows:
-                last = fresh.column("offset")[-1].as_py()
-                yield _merged(fresh, [*duplicates.until(last), *rejected.until(last)])
-        others = [*duplicates.until(upto), *rejected.until(upto)]
-        if others:
-            yield _merged(None, others)
+        while (block := reader.next()) is not None:
+            if block.offsets:
+                yield block
     finally:
-        connection.close()
-        duplicates.close()
-        rejected.close()
+        reader.close()
 
 
-def _once(table: pa.Table, last: int) -> pa.Table:
-    """Without rows of offsets up to `last`, and without a row's repetitions: an insert may be done twice."""
+class _Reader:
+    """A thread with a connection of its own, one stretch ahead."""
+
+    def __init__(self, store: Store, since: int, upto: int) -> None:
+        self._connection = store.writer()
+        self._span = {"partition": PARTITION, "since": since, "upto": upto}
+        self._currency = currency(store)
+        self._ready: Queue[Block | BaseException | None] = Queue(maxsize=1)
+        self._stopped = Event()
+        self._thread = Thread(target=self._main, name="replay-reader", daemon=True)
+        self._thread.start()
+
+    def next(self) -> Block | None:
+        """The next stretch; None at the end."""
+        found = self._ready.get()
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """Stop reading; the copy of the events is dropped."""
+        self._stopped.set()
+        while self._thread.is_alive():
+            with suppress(Empty):
+                self._ready.get(timeout=0.05)
+        self._connection.command(ledger.DROP)
+        self._connection.close()
+
+    def _main(self) -> None:
+        try:
+            connection, span = self._connection, self._span
+            for statement in (ledger.DROP, ledger.CREATE):
+                connection.command(statement)
+            connection.query(ledger.COPY, span)
+            for start in range(span["since"], span["upto"] + 1, STRETCH_RECORDS):
+                if self._stopped.is_set():
+                    return
+                end = min(start + STRETCH_RECORDS - 1, span["upto"])
+                self._ready.put(self._read(start, end))
+            self._ready.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised where the stretch is asked for
+            self._ready.put(error)
+
+    def _read(self, start: int, end: int) -> Block:
+        parameters = {**self._span, "since": start, "upto": end, "currency": self._currency}
+        accepted = _once(self._connection.query_arrow(ledger.EVENTS, parameters))
+        others = []
+        for sql in (ledger.DUPLICATES, ledger.REJECTED):
+            table = self._connection.query_arrow(sql, parameters)
+            columns = (table.column(name).to_pylist() for name in ("offset", "kept", "time_us", "raw"))
+            others += [
+                (offset, kept.decode(), time_us, raw)
+                for offset, kept, time_us, raw in zip(*columns, strict=True)
+            ]
+        return _merged(accepted, others)
+
+
+def _once(table: pa.Table) -> pa.Table:
+    """Without a row's repetitions: an insert may be done twice."""
     import numpy as np
 
-    offsets = table.column("offset").to_numpy()
-    keep = np.diff(offsets, prepend=last) > 0
+    keep = np.diff(table.column("offset").to_numpy(), prepend=-1) > 0
     return table if keep.all() else table.filter(keep)
 
 
 _Other = tuple[int, str, int, bytes]
 
 
-class _Stream:
-    """The records of one of the smaller tables, in order."""
-
-    def __init__(self, store: Store, sql: str, parameters: dict[str, object]) -> None:
-        self._connection = store.writer()
-        self._rows = self._read(sql, parameters)
-        self._next = next(self._rows, None)
-
-    def _read(self, sql: str, parameters: dict[str, object]) -> Iterator[_Other]:
-        last = -1
-        for batch in self._connection.stream_arrow(sql, parameters):
-            columns = (batch.column(name).to_pylist() for name in ("offset", "kept", "time_us", "raw"))
-            for offset, kept, time_us, raw in zip(*columns, strict=True):
-                if offset > last:
-                    last = offset
-                    yield offset, kept.decode(), time_us, raw
-
-    def until(self, offset: int) -> Iterator[_Other]:
-        """Records up to the offset."""
-        while self._next is not None and self._next[0] <= offset:
-            yield self._next
-            self._next = next(self._rows, None)
-
-    def close(self) -> None:
-        self._rows.close()  # type: ignore[attr-defined]
-        self._connection.close()
-
-
-def _merged(accepted: pa.Table | None, others: list[_Other]) -> Block:
-    offsets: list[int] = [] if accepted is None else accepted.column("offset").to_pylist()
-    raws: list[bytes] = [] if accepted is None else accepted.column("raw").to_pylist()
+def _merged(accepted: pa.Table, others: list[_Other]) -> Block:
+    offsets: list[int] = accepted.column("offset").to_pylist()
+    raws: list[bytes] = accepted.column("raw").to_pylist()
     asides = {offset: Aside(kept, time_us) for offset, kept, time_us, _ in others}
     if others:
         both = sorted(
@@ -178,14 +198,7 @@ def _merged(accepted: pa.Table | None, others: list[_Other]) -> Block:
             key=lambda one: one[0],
         )
         offsets, raws = [offset for offset, _ in both], [raw for _, raw in both]
-    return Block(offsets, raws, asides, _empty() if accepted is None else accepted.drop_columns(["raw"]))
-
-
-def _empty() -> pa.Table:
-    import pyarrow as pa
-
-    names = ("offset", "unit_id", "meter", "reason", "cost")
-    return pa.table({name: pa.array([], pa.int64()) for name in names})
+    return Block(offsets, raws, asides, accepted.drop_columns(["raw"]))
 
 
 def cut(block: Block, offset: int) -> tuple[Block | None, Block | None]:

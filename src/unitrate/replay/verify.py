@@ -23,13 +23,21 @@ from unitrate.rows import UNITS
 from unitrate.store import checkpoint
 
 if TYPE_CHECKING:
-    from unitrate.rows import Output
+    import pyarrow as pa
+
+    from unitrate.rows import EventColumns, Output
     from unitrate.store import Store
     from unitrate.store.checkpoint import Marker
 
 INVOICES = """
 SELECT period, number, account, hash, document FROM invoices FINAL
 WHERE {period:UInt32} = 0 OR period = {period:UInt32} ORDER BY period, account
+"""
+MOVED = "SELECT DISTINCT unit_id FROM units WHERE partition = {partition:UInt32} AND version > {last:Int64}"
+EVENTS = """
+SELECT offset, unit_id, reason, cost FROM events
+WHERE partition = {partition:UInt32} AND offset > {since:Int64} AND offset <= {upto:Int64}
+ORDER BY offset LIMIT 1 BY offset
 """
 STRETCH_ROWS = 100_000  # of a table that are compared at once
 _COLUMN = {column.name: at for at, column in enumerate(UNITS)}
@@ -55,12 +63,16 @@ class Verified:
 class Comparison:
     """Rows of a replay as they come, compared stretch by stretch."""
 
-    def __init__(self, store: Store, partition: int, period: int | None) -> None:
-        self.found = Found()
+    def __init__(
+        self, store: Store, partition: int, period: int | None, found: Found, upto: int = 1 << 62
+    ) -> None:
+        self.found = found
+        self._last = upto  # rows past it are of records that are not replayed
         self._store = store
         self._partition = partition
         self._period = period
         self._rows: dict[str, list[tuple[Any, ...]]] = {ledger.table: [] for ledger in LEDGERS}
+        self._events: list[pa.Table] = []
         self._upto = -1  # the offset up to which everything was compared
         superseded = store.query("SELECT unit_id, max(version) FROM corrections FINAL GROUP BY unit_id").rows
         self._corrected: dict[str, int] = dict(superseded)
@@ -69,7 +81,8 @@ class Comparison:
         """Rows that came with records up to the offset."""
         for name, rows in self._rows.items():
             rows += getattr(output, name)
-        if max(map(len, self._rows.values())) >= STRETCH_ROWS:
+        counts = [*map(len, self._rows.values()), sum(table.num_rows for table in self._events)]
+        if max(counts) >= STRETCH_ROWS:
             self.compare(offset)
 
     def compare(self, offset: int) -> None:
@@ -80,6 +93,8 @@ class Comparison:
                 where += f" AND {LET_GO}"
             self._compare(ledger, self._rows[ledger.table], where, self._upto, offset)
             self._rows[ledger.table] = []
+        if self._events:
+            self._compare_events(self._upto, offset)
         self._upto = offset
 
     def _compare(
@@ -93,7 +108,25 @@ class Comparison:
             at = next(i for i, column in enumerate(ledger.columns) if column.name == ledger.month)
             given = [row for row in given if row[at] == self._period]
             where += f" AND {ledger.month} = {{period:UInt32}}"
-        differences.compare(self.found, self._store, ledger, given, where, parameters)
+        moved = self._moved if ledger.table == "units" and not self._store.is_folder else set
+        differences.compare(self.found, self._store, ledger, given, where, parameters, moved)
+
+    def _moved(self) -> set[str]:
+        """Units that records past the last one have changed: a worker went on."""
+        parameters = {"partition": self._partition, "last": self._last}
+        return {unit_id for (unit_id,) in self._store.query(MOVED, parameters).rows}
+
+    def take_events(self, events: EventColumns) -> None:
+        """Events that came, to be compared with the ledger's of the same offsets."""
+        self._events.append(differences.event_table(events))
+
+    def _compare_events(self, since: int, upto: int) -> None:
+        import pyarrow as pa
+
+        parameters = {"partition": self._partition, "since": since, "upto": upto}
+        stored = self._store.query_arrow(EVENTS, parameters)
+        differences.compare_events(self.found, stored, pa.concat_tables(self._events))
+        self._events = []
 
     def compare_live(self, engine: Engine) -> None:
         """Units that the engine holds at the end, in stretches of their versions."""
@@ -122,21 +155,20 @@ def verify(
     if marker is None:
         raise InputError(f"nothing was rated into {store.label} yet")
     log.check_finished(store, marker.last_offset)
-    engine, comparison = feed.an_engine(), Comparison(store, log.PARTITION, period)
+    engine, comparison = feed.an_engine(), Comparison(store, log.PARTITION, period, Found())
     records = 0
     with feed.uncollected():
         for item in log.read(store, 0, marker.last_offset):
             records += feed.fold(engine, item)
             output = engine.drain()
             if isinstance(item, log.Block):
-                differences.compare_events(
-                    comparison.found, item.accepted, output.events.columns, output.events.codes
-                )
+                ours = differences.event_table(output.events)
+                differences.compare_events(comparison.found, item.accepted, ours)
             comparison.take(output, engine.last_offset)
             progress(engine.last_offset + 1, marker.last_offset + 1)
         comparison.compare(marker.last_offset)
         comparison.compare_live(engine)
-    _compare_counts(comparison.found, engine, marker)
+    compare_counts(comparison.found, engine, marker)
     compare_invoices(comparison.found, store, period)
     found = comparison.found
     return Verified(records, found.rows, found.counts, tuple(found.first), time.monotonic() - started)
@@ -162,7 +194,7 @@ def compare_invoices(found: Found, store: Store, period: int | None) -> None:
             found.note([Difference("invoices", name, "", "no such invoice", "an invoice")])
 
 
-def _compare_counts(found: Found, engine: Engine, marker: Marker) -> None:
+def compare_counts(found: Found, engine: Engine, marker: Marker) -> None:
     """A record that the store lost without a trace is missing in the counts."""
     for name in _COUNTS:
         stored, ours = marker.meta["counts"][name], engine.counts[name]
