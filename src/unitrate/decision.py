@@ -62,13 +62,14 @@ class Judge:
         """Policy first, then held (ruling 23), under its day's plan and what later catalogs bring."""
         timeline = self.timeline
         billing_us = self.billing_instant(unit)
-        day = timeline.zone(unit.account).local_day(billing_us)
+        zone = timeline.zone(unit.account)
+        day = zone.local_day(billing_us)
         if unit.pin is not None:
             catalog = timeline.named(unit.pin.catalog)
             plan: Plan | None = timeline.plan(unit.pin.plan, unit.pin.plan_version)
             where = Where(unit.pin.month, catalog, plan)
         else:
-            where = Where(timeline.month(unit.account, billing_us), *timeline.plan_on(unit.account, day))
+            where = Where(timeline.month_of(zone, day), *timeline.plan_on(unit.account, day))
         decision = self._under(unit, where, where.catalog)
         if decision.reason in BROUGHT_LATER or unit.late_costs:
             decision = self._with_later(unit, where, day, decision)
@@ -154,34 +155,22 @@ class Judge:
     def _facts(self, unit: Unit, catalog: Catalog, brought: Catalog) -> Facts:
         meter, end = unit.meter, unit.end
         account = catalog.accounts.get(unit.account)
-        held = {
-            "test": unit.test,
-            "internal": unit.internal
-            or (account is not None and unit.workspace in account.internal_workspaces),
-            "retry": unit.retry,
-            "not_started": meter.start_on_started and not unit.started_seen,
-            "escalated": unit.escalated,
-            "failed": end is not None and end.type == "work.failed",
-            "cancelled": end is not None and end.type == "work.cancelled",
-            "timed_out": end is None,
-            "partial": end is not None and end.type == "work.completed" and end.completion_pico < PICO,
-            "unpriced": bool(unit.unpriced) or any(e > brought.effective_us for e, _ in unit.late_costs),
-        }
-        verdict = unit.verdict()
-        if verdict is not None:
-            held["rejected"] = not verdict.accepted
-        elif meter.accept is not None:
-            held["unaccepted"] = unit.awaited and not meter.accept.otherwise_full
-            held["awaiting_acceptance"] = not unit.awaited
+        conditions = _plain_conditions(unit)
+        if account is not None and unit.workspace in account.internal_workspaces:
+            conditions.add("internal")
+        if unit.unpriced or any(e > brought.effective_us for e, _ in unit.late_costs):
+            conditions.add("unpriced")
         if meter.terms_required:
             agreement = account.terms.get(meter.name) if account is not None else None
             zone = self.timeline.zone(unit.account)
-            held["terms"] = agreement is None or unit.ended < zone.day_start_us(agreement.on_day)
-        conditions = {word for word, holds in held.items() if holds}
+            if agreement is None or unit.ended < zone.day_start_us(agreement.on_day):
+                conditions.add("terms")
         attributes = unit.attribute_texts()
         if not unit.shares and self._originals.is_duplicate(unit, attributes):
             conditions.add("duplicate")
-        completion = Decimal(end.completion_pico).scaleb(-12) if end is not None else FULL
+        completion = (
+            FULL if end is None or end.completion_pico == PICO else Decimal(end.completion_pico).scaleb(-12)
+        )
         return Facts(frozenset(conditions), _size(unit), attributes, completion)
 
     def _merged(self, unit: Unit, plan: Plan | None, charge: Charge | None) -> Rules:
@@ -200,6 +189,32 @@ class Judge:
             return None
         numerator, denominator = value.as_integer_ratio()
         return half_up(numerator * PICO, denominator)
+
+
+def _plain_conditions(unit: Unit) -> set[str]:
+    """Conditions that the unit alone tells (D23)."""
+    meter, end = unit.meter, unit.end
+    conditions = {word for word in ("test", "internal", "retry", "escalated") if getattr(unit, word)}
+    if meter.start_on_started and not unit.started_seen:
+        conditions.add("not_started")
+    if end is None:
+        conditions.add("timed_out")
+    elif end.type == "work.failed":
+        conditions.add("failed")
+    elif end.type == "work.cancelled":
+        conditions.add("cancelled")
+    elif end.type == "work.completed" and end.completion_pico < PICO:
+        conditions.add("partial")
+    verdict = unit.verdict()
+    if verdict is not None:
+        if not verdict.accepted:
+            conditions.add("rejected")
+    elif meter.accept is not None:
+        if not unit.awaited:
+            conditions.add("awaiting_acceptance")
+        elif not meter.accept.otherwise_full:
+            conditions.add("unaccepted")
+    return conditions
 
 
 def _together(unit: Unit, outcomes: list[tuple[Charge, Outcome]], where: Where) -> Decision:

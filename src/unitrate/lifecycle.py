@@ -176,6 +176,8 @@ class Lifecycle:
             self.stubs.add(which, ended // DAY_US, payload)
 
     def _stub(self, account: AccountState, head: bytes, last: str, by_run: bool = True) -> Stub | None:
+        if not self.stubs.recent and not self.stubs.has_older:
+            return None
         found = self.stubs.get(digest(head, last))
         return None if found is None or found[0] < account.oldest_day else Stub(found[1], by_run)
 

@@ -6,12 +6,12 @@ original is kept exactly while it bills and while some unit could still repeat i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 from unitrate.accounts import AccountState
-from unitrate.catalog.compiled import Rule
+from unitrate.catalog.compiled import Catalog, Rule
 from unitrate.policy import duplicate_rules
 from unitrate.timeline import Timeline
 from unitrate.units import Unit
@@ -29,6 +29,8 @@ class Originals:
         self.versions: dict[Key, int] = {}
         self.dirty: dict[Key, int] = {}  # key -> version, also of those that are gone
         self._rules: dict[Any, tuple[Rule, ...]] = {}
+        self._looked_at = 0  # catalogs that `_are_needed` is about
+        self._are_needed = False
 
     def _keys(self, unit: Unit, attributes: Mapping[str, str]) -> list[tuple[Key, int]]:
         keys = []
@@ -40,6 +42,13 @@ class Originals:
 
     def _duplicate_rules(self, unit: Unit) -> tuple[Rule, ...]:
         """Those of the unit's meter and of its plan's charges on it."""
+        catalogs = self._timeline.catalogs
+        if len(catalogs) != self._looked_at:
+            self._looked_at = len(catalogs)
+            rules_of = (*(m.rules for c in catalogs for m in c.meters), *_of_charges(catalogs))
+            self._are_needed = any(duplicate_rules(rules) for rules in rules_of)
+        if not self._are_needed:
+            return ()
         plan = self._timeline.plan_at(unit.account, unit.ended)[1]
         which = (unit.meter_catalog, unit.meter.name, None if plan is None else (plan.name, plan.version))
         rules = self._rules.get(which)
@@ -98,3 +107,7 @@ class Originals:
                 kept = [o for o in entries if o[2] >= account.oldest]
                 if len(kept) != len(entries):
                     self._set(key, kept, version)
+
+
+def _of_charges(catalogs: Sequence[Catalog]) -> Iterator[tuple[Rule, ...]]:
+    return (charge.rules for c in catalogs for plan in c.plans.values() for charge in plan.charges)

@@ -33,5 +33,5 @@ def entity_hash(kind: str, entity: bytes, version: int, body: bytes) -> int:
 
 def derived_id(*parts: object) -> str:
     """32 hex digits (128 bits) derived from its parts; no two lists of parts share an encoding."""
-    text = "".join(f"{len(s)}:{s}" for s in map(str, parts))
+    text = "".join([f"{len(s)}:{s}" for s in map(str, parts)])
     return blake2b(text.encode(), digest_size=16).hexdigest()

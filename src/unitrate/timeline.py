@@ -105,7 +105,10 @@ class Timeline:
     def month(self, account: str, instant_us: int) -> int:
         """Billing month of an instant in the account's zone."""
         zone = self.zone(account)
-        day = zone.local_day(instant_us)
+        return self.month_of(zone, zone.local_day(instant_us))
+
+    def month_of(self, zone: Zone, day: int) -> int:
+        """Month of a local day, remembered by zone."""
         months = self._months.setdefault(zone.name, {})
         month = months.get(day)
         if month is None:
