@@ -102,7 +102,6 @@ def test_a_top_up_lapses_at_its_own_instant(tmp_path: Path) -> None:
 
 def test_used_credit_is_not_restored_by_a_reversal(tmp_path: Path) -> None:
     """The adjustment lowers the next invoice; the credit's use stays."""
-    from tests.months.builders import an_event
 
     books = october(
         tmp_path, CREDITS.replace("minimum: 15.00", "minimum: 0").replace("included: 1", "included: 0")
