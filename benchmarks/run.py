@@ -124,6 +124,25 @@ def throughput(console: Console, path: Path, events: int, names: list[str], repe
         console.print(f"events in the store: {again.output.split()[-1]}", highlight=False)
 
 
+def replays(console: Console, path: Path, events: int) -> None:
+    """What folds the log again, against the run that made it: same events, same rows."""
+    store = ["--store", str(DATA / "store")]
+    ran = run_into_store(path)
+    rows = [("unitrate run", ran)]
+    rows.append(("unitrate verify", measure([*UNITRATE, "verify", *store])))
+    catalog = ["--catalog", str(HERE / "catalog.yaml"), "--period", "2025-11", "--format", "json"]
+    rows.append(("unitrate simulate", measure([*UNITRATE, "simulate", *store, *catalog])))
+    table = Table(title=f"Replays of {events:,} events")
+    for heading in ("", "wall s", "CPU s", "wall ÷ run", "CPU ÷ run", "peak MB"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for name, one in rows:
+        table.add_row(
+            name, f"{one.wall_s:.1f}", f"{one.cpu_s:.1f}", f"{one.wall_s / ran.wall_s:.2f}",
+            f"{one.cpu_s / ran.cpu_s:.2f}", f"{one.rss_mb:,.0f}",
+        )  # fmt: skip
+    console.print(table)
+
+
 def answers(console: Console, units: int) -> None:
     """How long a question takes: the help, and a report over a store of so many units."""
     run_into_store(traffic_file("actions", units, 50))
@@ -178,6 +197,9 @@ def main() -> None:
     parser.add_argument(
         "--units", type=int, default=1_000_000, help="units of the store that is asked; 0 leaves it out"
     )
+    parser.add_argument(
+        "--replays", type=int, default=1_000_000, help="events that verify and simulate replay; 0: not"
+    )
     parser.add_argument("--linear", type=int, default=0, help="compare one million events with so many")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args()
@@ -188,6 +210,8 @@ def main() -> None:
     if names:
         path = traffic_file("runs", options.events, options.open_runs)
         throughput(console, path, options.events, names, options.repeat)
+    if options.replays:
+        replays(console, traffic_file("runs", options.replays, options.open_runs), options.replays)
     if options.units:
         answers(console, options.units)
     if options.linear:
