@@ -4,9 +4,9 @@
 
 Prints events/s and the ratio to bare aiokafka `getmany` + msgspec decode, for: the worker with all rules,
 ledger and ClickHouse writes (one and two of them); the Faust agent of its documentation (Record + Table
-count); Faust's `take(500)`. Then how long an event takes from `send` to being visible in ClickHouse at a steady
-rate, and how long a worker takes to come back after kill -9. Broker, ClickHouse engine and workers share the
-machine.
+count); Faust's `take(500)`. Then how long an event takes from `send` to being visible in ClickHouse at a
+steady rate, and how long a worker takes to come back after kill -9. Broker, ClickHouse engine and workers
+share the machine.
 """
 
 from __future__ import annotations

@@ -38,8 +38,9 @@ class ClickHouse:
             time.sleep(0.05)
 
     def stop(self) -> None:
+        """The end; an engine that leaves in order may take a minute over its merges."""
         self._child.resume()
-        self._child.terminate()
+        self._child.kill()
 
     def kill(self) -> None:
         self._child.kill()
