@@ -7,6 +7,7 @@ it; until then nothing of them is in the store.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,10 @@ from unitrate.runtime.embedded_log import RETRY_RECORDS, Body, Entry, Kind
 from unitrate.runtime.ranges import Range, read_again
 from unitrate.runtime.writing import Job, Writer
 from unitrate.store import publications, recovery
+
+# At the end of the process its memory goes as a whole: to look through an engine's objects once more, and to
+# take them apart one by one, would take seconds.
+atexit.register(gc.freeze)
 
 if TYPE_CHECKING:
     from unitrate.catalog.source import Version
@@ -58,6 +63,7 @@ class Session:
         self._next_seq = len(entries)
         self._next_offset = entries[-1].end_offset if entries else 0
         self._tail = [e for e in entries if e.count and e.end_offset > self.engine.last_offset + 1]
+        embedded_log.drop_leftovers(store, (entry.seq for entry in self._tail))
         self._published = embedded_log.publications_of(store)
         self._appended: list[Entry] = []
         self._processed: list[Entry] = []
