@@ -25,8 +25,10 @@ class _SmallEngine(Engine):
         super().__init__(partition, generation_records)
 
     @classmethod
-    def restore(cls, *arguments: Any) -> Engine:
-        return super().restore(*arguments, GENERATION_RECORDS)
+    def restore(cls, *arguments: Any, **named: Any) -> Engine:
+        engine = super().restore(*arguments, **named)
+        engine.generation_records = GENERATION_RECORDS
+        return engine
 
 
 def small_steps() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.embedded.builders import an_event, append, ids, run, write
 from unitrate.errors import InputError
+from unitrate.runtime import embedded_log
 from unitrate.store import open_store
 
 
@@ -225,5 +226,20 @@ def test_what_was_piped_in_does_not_stay_in_the_store(tmp_path: Path, pipe: Pipe
     """Raw events may hold what must not be kept: they go when they are processed."""
     pipe.holds(b"\n".join(events("a", "b")))
     run(tmp_path / "store", "-")
+    with open_store(str(tmp_path / "store")) as store:
+        assert store.query("SELECT count() FROM spool").rows == [(0,)]
+
+
+def test_what_was_piped_in_goes_even_if_the_process_died_before_it_did(
+    tmp_path: Path, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the marker and before the raw bytes were dropped: the next session drops them."""
+    pipe.holds(b"\n".join(events("a", "b")))
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded_log, "drop_spool", lambda *_: None)
+        run(tmp_path / "store", "-")
+    with open_store(str(tmp_path / "store")) as store:
+        assert store.query("SELECT count() FROM spool").rows == [(1,)]
+    run(tmp_path / "store")
     with open_store(str(tmp_path / "store")) as store:
         assert store.query("SELECT count() FROM spool").rows == [(0,)]

@@ -143,8 +143,13 @@ def note_retried(store: Store, entry: Entry) -> None:
     store.insert("retried_events", pa.table(columns))
 
 
-def drop_spool(store: Store, processed: Iterable[Entry]) -> None:
+def drop_spool(store: Store, seqs: Iterable[int]) -> None:
     """Forget the raw bytes of rows that a checkpoint covers: they may hold what must not be kept."""
-    for entry in processed:
-        if entry.spool:
-            store.command(f"ALTER TABLE `{store.database}`.spool DROP PARTITION {entry.seq:d}")
+    for seq in seqs:
+        store.command(f"ALTER TABLE `{store.database}`.spool DROP PARTITION {seq:d}")
+
+
+def drop_leftovers(store: Store, waiting: Iterable[int]) -> None:
+    """Forget what a process spooled that died just before or just after it mattered."""
+    spooled = {seq for (seq,) in store.query("SELECT DISTINCT seq FROM spool").rows}
+    drop_spool(store, sorted(spooled - set(waiting)))

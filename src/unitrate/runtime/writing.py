@@ -42,7 +42,8 @@ def write(store: Store, job: Job) -> None:
             embedded_log.note_retried(store, entry)
     if job.checkpoint is not None:
         store.write_checkpoint(job.checkpoint)  # 3: rows, state, marker
-        embedded_log.drop_spool(store, job.processed)  # 4: the marker is durable
+        spooled = [entry.seq for entry in job.processed if entry.spool]
+        embedded_log.drop_spool(store, spooled)  # 4: the marker is durable
         store.release_memory()
 
 
