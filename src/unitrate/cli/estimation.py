@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from unitrate.billing.estimate import Estimate, Quote
+from unitrate.billing.estimate import estimate as estimated
 from unitrate.catalog import assumptions, source
 from unitrate.catalog.compiling import compile_publication
 from unitrate.catalog.publication import publication
 from unitrate.cli import output
 from unitrate.cli.output import Column
-from unitrate.estimate import Estimate, Quote
-from unitrate.estimate import estimate as estimated
 from unitrate.figures import EXACT, minor_text, money_text, pico, plain, ratio
 
 COLUMNS = (
