@@ -9,9 +9,17 @@ from typing import Any, cast
 
 import pytest
 
-from unitrate.billing.invoice import Invoice, UsagePart, derived_invoice_id, document, draft, first_month
+from unitrate.billing.invoice import (
+    Invoice,
+    UsagePart,
+    derived_invoice_id,
+    document,
+    draft,
+    first_month,
+    segments,
+)
 from unitrate.catalog.compiled import DAY_US, Account, Catalog, Charge, Fee, Plan, Price, Subscription, Zone
-from unitrate.timeline import Timeline, first_day
+from unitrate.timeline import Timeline, first_day, month_days
 
 UTC = Zone("UTC", (-(2**62),), (0,))
 NOVEMBER = first_day(202511)  # 30 days
@@ -245,3 +253,29 @@ def test_included_is_what_was_used_of_it() -> None:
     """3 units of 100 included: the line says 3."""
     timeline = a_timeline(a_catalog(a_plan(a_charge(included="100"))))
     assert draft(timeline, "acme", 202511, [used("0", quantity=3)]).lines[0].included_pico == 3 * 10**12
+
+
+def test_segments_are_those_of_a_walk_over_all_days() -> None:
+    """Only days on which a plan may change are looked at; the result is that of looking at each."""
+    plans = [a_plan(version=1), a_plan(version=2), a_plan(version=3)]
+    spans: list[list[tuple[int, int | None]]] = [
+        [(NOVEMBER - 3, NOVEMBER + 4), (NOVEMBER + 9, None)],
+        [(NOVEMBER + 2, NOVEMBER + 21)],
+        [(NOVEMBER, None)],
+    ]
+    effective = [NOVEMBER - 9, NOVEMBER + 6, NOVEMBER + 15]
+    catalogs = [
+        a_catalog(plan, days, effective_day=day, name=f"c{day}")
+        for plan, days, day in zip(plans, spans, effective, strict=True)
+    ]
+    for upto in range(1, 4):
+        timeline = a_timeline(*catalogs[:upto])
+        for month in (202510, 202511, 202512):
+            walked: dict[int, tuple[int, str]] = {}
+            for day in month_days(month):
+                catalog, plan = timeline.plan_on("acme", day)
+                if plan is not None:
+                    walked[plan.version] = (walked.get(plan.version, (0, ""))[0] + 1, catalog.id)
+            found = segments(timeline, "acme", month)
+            assert {s.plan.version: (s.days, s.catalog) for s in found} == walked
+            assert [s.plan.version for s in found] == list(walked)

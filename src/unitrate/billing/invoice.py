@@ -134,24 +134,30 @@ def segments(timeline: Timeline, account: str, period: int) -> list[Segment]:
     """The account's plans of a month, in the order in which they begin."""
     days = month_days(period)
     found: dict[tuple[str, int], tuple[Plan, Catalog, int]] = {}
-    for day in days:
-        catalog, plan = timeline.plan_on(account, day)
+    starts = sorted({days.start, *(day for day in _change_days(timeline, account) if day in days)})
+    for start, end in zip(starts, [*starts[1:], days.stop], strict=True):
+        plan = timeline.plan_on(account, start)[1]
         if plan is not None:
             key = (plan.name, plan.version)
             count = found[key][2] if key in found else 0
-            found[key] = (plan, catalog, count + 1)
+            found[key] = (plan, timeline.plan_on(account, end - 1)[0], count + end - start)
     return [Segment(plan, catalog.id, count, len(days)) for plan, catalog, count in found.values()]
+
+
+def _change_days(timeline: Timeline, account: str) -> set[int]:
+    """Days on which the account's plan may change; on no other day a plan begins or ends."""
+    zone = timeline.zone(account)
+    days = {zone.local_day(catalog.effective_us) for catalog in timeline.catalogs}
+    for catalog in timeline.catalogs:
+        entry = catalog.accounts.get(account)
+        for subscription in entry.subscriptions if entry else ():
+            days |= {subscription.from_day, (subscription.to_day or subscription.from_day) + 1}
+    return days
 
 
 def first_month(timeline: Timeline, account: str, plan_name: str) -> int | None:
     """The month in which the account first has a plan of that name, whatever its version; or None."""
-    zone = timeline.zone(account)
-    begins = {zone.local_day(catalog.effective_us) for catalog in timeline.catalogs}
-    for catalog in timeline.catalogs:
-        entry = catalog.accounts.get(account)
-        for subscription in entry.subscriptions if entry else ():
-            begins |= {subscription.from_day, (subscription.to_day or subscription.from_day) + 1}
-    for day in sorted(begins):  # a plan begins on no other day than these
+    for day in sorted(_change_days(timeline, account)):
         plan = timeline.plan_on(account, day)[1]
         if plan is not None and plan.name == plan_name:
             return civil_month(day)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitrate.billing.invoice import LineKey, UsagePart, minor
+from unitrate.billing.invoice import LineKey, UsagePart, minor, segments
 from unitrate.billing.settling import Billed
 from unitrate.catalog.compiled import Zone
 from unitrate.pricing import to_pico
@@ -220,7 +220,7 @@ def _late_plans(store: Store, timeline: Timeline, scope: Scope) -> set[tuple[str
 
 def plan_days(timeline: Timeline, account: str, month: int) -> int:
     """Days of a month on which the account has a plan."""
-    return sum(1 for day in month_days(month) if timeline.plan_on(account, day)[1] is not None)
+    return sum(segment.days for segment in segments(timeline, account, month))
 
 
 # ---------------------------------------------------------------- what else the customer is not charged for

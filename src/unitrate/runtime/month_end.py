@@ -23,7 +23,9 @@ from unitrate.errors import InputError, LogError
 from unitrate.figures import month_text
 from unitrate.pricing import to_pico
 from unitrate.published import check_account, timeline
-from unitrate.runtime.session import Session
+from unitrate.runtime import embedded_log
+from unitrate.runtime.session import PARTITION, Session
+from unitrate.store import checkpoint
 from unitrate.timeline import civil_month, next_month
 
 if TYPE_CHECKING:
@@ -101,9 +103,12 @@ def _check_begun(store: Store, order: Order, found: Outlook) -> None:
 
 
 def _catch_up(store: Store) -> None:
-    """What a killed run left past its checkpoint is folded first."""
-    with Session.opened(store) as session:
-        session.finish([])
+    """What a killed run left past its checkpoint is folded first; most often there is nothing."""
+    entries, marker = embedded_log.read_entries(store), checkpoint.read_marker(store, PARTITION)
+    seen = marker.last_offset if marker is not None else -1
+    if entries and entries[-1].end_offset > seen + 1:
+        with Session.opened(store) as session:
+            session.finish([])
 
 
 def write(
