@@ -70,6 +70,14 @@ def test_open_units_cost_in_the_month_of_their_latest_event(store: Store) -> Non
     assert [figures(r) for r in report_rows(store, 202511, by=["reason"])] == [(1, 0, 3, 0, d("6"))]
 
 
+def test_large_sums_have_all_their_digits(store: Store) -> None:
+    """Twenty digits before the point and twelve behind it."""
+    amount = 98_765_432_109_876_543_210 * PICO + 123_456_789_012
+    fill(store, cost_lines=[a_cost_line(unit_id=ONE, cost=amount), a_cost_line(unit_id=TWO, cost=amount)])
+    ((row),) = report_rows(store, 202511)
+    assert str(row["cost"]) == "197530864219753086420.246913578024"
+
+
 def test_other_months_and_accounts_stay_out(store: Store) -> None:
     fill(
         store,

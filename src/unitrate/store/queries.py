@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from unitrate.errors import InputError
+from unitrate.figures import EXACT
 from unitrate.store.booked import ANY, BOOKED_LINES, OPEN_UNITS, SUMS, TAKEN, UNIT_COLUMNS
 from unitrate.store.sharing import REQUEST_COLUMNS, TAG, shared
 
@@ -68,8 +70,8 @@ def totals(store: Store) -> Totals:
     return Totals(
         units={row["disposition"]: row["units"] for row in rows},
         requests=sum(row["requests"] for row in rows),
-        revenue=sum((row["revenue"] for row in rows), Decimal(0)),
-        cost=sum((row["cost"] for row in rows), Decimal(0)),
+        revenue=reduce(EXACT.add, (row["revenue"] for row in rows), Decimal(0)),
+        cost=reduce(EXACT.add, (row["cost"] for row in rows), Decimal(0)),
     )
 
 
@@ -85,7 +87,7 @@ def check_columns(by: Sequence[str]) -> None:
 def _figures(row: dict[str, Any]) -> dict[str, Any]:
     for name in FIGURES:
         value = row[name]
-        row[name] = int(value) if name in _COUNTS else Decimal(value).scaleb(-12)
+        row[name] = int(value) if name in _COUNTS else EXACT.scaleb(Decimal(value), -12)
     return row
 
 
