@@ -69,7 +69,7 @@ else:
             for event in events:
                 counts[event.get("subject")] = counts.get(event.get("subject"), 0) + 1
             note(len(events))
-faust.Worker(app, loglevel="ERROR", quiet=True).execute_from_commandline()
+faust.Worker(app, loglevel="ERROR", quiet=True, redirect_stdouts=False).execute_from_commandline()
 """
 
 
@@ -216,7 +216,7 @@ def measure(
     for mode, name in (("table", "Faust agent, Record + Table"), ("take", "Faust agent, take(500)")):
         rate = faust_rate(installation.bootstrap, mode, arguments.faust_events)
         say(name, rate, limit, f"worker is {one / rate:.0f} ×" if rate else "did not run")
-    steady = again.worker()
+    steady = again.worker("--instance", "bench")
     steady.start()
     again.wait_for_no_lag()
     times = sorted(latency(again, arguments.latency_rate, arguments.latency_seconds))
@@ -227,7 +227,7 @@ def measure(
     )
     steady.kill()
     began = time.perf_counter()
-    back = again.worker()
+    back = again.worker("--instance", "bench")
     back.start()
     again.ok("send", "-", stdin=probe(0, 0))
     again.wait_for_no_lag()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,23 @@ def test_the_whole_way_of_an_event(installation: Installation, tmp_path: Path) -
     assert installation.wait_for_no_lag()["open_units"] == 1
     assert worker.terminate() == 0
     assert assert_exact(installation.bootstrap, installation.store) >= 9
+
+
+def test_wrong_use_is_one_line(installation: Installation) -> None:
+    """No topic, no broker, a folder for a store, a taken port: exit 2 and a reason, no traceback."""
+    code, _, errors = installation.run("send", "-", stdin=b"{}")
+    assert (code, "unitrate init makes it" in errors) == (2, True)
+    code, _, errors = installation.run("status", "--store", "./folder")
+    assert (code, "names a folder" in errors) == (2, True)
+    code, _, errors = installation.run("send", "-", "--brokers", "127.0.0.1:1")
+    assert (code, "127.0.0.1:1 does not answer" in errors) == (2, True)
+    installation.ok("init", "--partitions", "1")
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        code, _, errors = installation.run("worker", "--web-port", str(taken.getsockname()[1]))
+    assert (code, "--web-port" in errors) == (2, True)
+    assert all("Traceback" not in line for line in errors.splitlines())
 
 
 def test_a_line_of_a_quiet_pipe_is_sent_at_once(installation: Installation) -> None:

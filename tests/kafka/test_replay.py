@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def test_a_log_on_kafka_verifies_and_its_units_can_be_corrected(
     answer = json.loads(installation.ok("verify", "--format", "json"))
     assert (answer["holds"], answer["differing"]) == (True, {})
     assert answer["compared"]["events"] > 400
+
+    month = f"{datetime.now(UTC):%Y-%m}"
+    options = ("--catalog", str(tmp_path / "first.yaml"), "--period", month, "--format", "json")
+    simulated = json.loads(installation.ok("simulate", *options))
+    assert simulated["now"] == simulated["next"]
+    assert simulated["fates"] == []
+    assert simulated["units"]["now"] > 100
 
     with open_store(installation.store) as store:
         units = [unit_id for (unit_id,) in store.query(BILLING).rows]

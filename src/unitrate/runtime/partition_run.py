@@ -35,7 +35,7 @@ US = 1_000_000
 class RunOptions:
     """How a run paces itself."""
 
-    checkpoint_s: float = 1.0
+    checkpoint_s: float = 0.5
     checkpoint_records: int = 100_000
     queue_bytes: int = 32 << 20
     clock_ahead_s: float = 300.0

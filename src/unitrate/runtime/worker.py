@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 import sys
 import tempfile
 import time
@@ -329,14 +330,25 @@ def _declare(app: faust.App, runs: Runs) -> None:
     worker_web.declare(app, runs.current, partial(time.time))
 
 
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - as the web server will
+        except OSError:
+            raise InputError(f"port {port} is taken; give this worker another --web-port") from None
+
+
 def run(options: WorkerOptions) -> int:
     """Run a worker until a signal ends it; the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for name in ("faust", "mode", "aiokafka", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    partitions = asyncio.run(log_partitions(options.connection)) if options.rekey else 0
+    # What is missing is said in one line, before anything starts.
+    partitions = asyncio.run(log_partitions(options.connection))
+    _check_port(options.web_port)
     app, _ = make_app(options, partitions)
-    # The fold makes hardly any cycles, and its state is large: rare collections, that do not look at all of it.
+    # The fold makes hardly any cycles, and its state is large: rare collections, not of all of it.
     gc.set_threshold(200_000, 20, 50)
     # Threads that fold and encode hand the interpreter over rarely: each change costs the other's caches.
     sys.setswitchinterval(0.02)
