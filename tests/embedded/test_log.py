@@ -26,6 +26,7 @@ from tests.embedded.builders import (
 from unitrate.errors import CatalogError, InputError, StoreBusy
 from unitrate.runtime import embedded
 from unitrate.store import open_store, publications
+from unitrate.store.queries import report_rows
 
 LATER = CATALOG.replace("catalog: 2025-11", "catalog: 2025-12").replace(
     "effective: 2025-11-01", "effective: 2025-12-01"
@@ -114,6 +115,28 @@ def test_several_sessions_give_what_one_gives(tmp_path: Path) -> None:
     one, other = held_by(tmp_path / "whole"), held_by(tmp_path / "store")
     for table in ("events", "units", "lines", "cost_lines", "duplicates", "marker"):
         assert one[table] == other[table], table
+
+
+def test_reports_and_ledgers_add_up(tmp_path: Path) -> None:
+    """Cost of the reports = cost of the accepted requests; by any column the rows add up to the total."""
+    run(tmp_path / "store", write(tmp_path / "runs.jsonl", traffic(11, 800)))
+    with open_store(str(tmp_path / "store")) as store:
+        (total,) = report_rows(store, 202511)
+        ((requests, cost),) = store.query(
+            "SELECT count(), sum(toDecimal256(cost, 12)) FROM events FINAL WHERE type = 'ai.request'"
+        ).rows
+        ((revenue,),) = store.query("SELECT sum(toDecimal256(amount, 12)) FROM lines FINAL").rows
+        assert (total["requests"], total["cost"], total["revenue"]) == (requests, cost, revenue)
+        assert total["units"] == store.query("SELECT count() FROM units FINAL").rows[0][0]
+        for by in (
+            ["account", "meter"],
+            ["model", "disposition", "reason"],
+            ["day"],
+            ["tag:team", "provider"],
+        ):
+            rows = report_rows(store, 202511, by=by)
+            for figure in ("requests", "cost", "revenue"):
+                assert sum(row[figure] for row in rows) == total[figure], (by, figure)
 
 
 def test_the_log_takes_the_machines_clock_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

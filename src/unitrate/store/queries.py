@@ -13,7 +13,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from unitrate.errors import InputError
-from unitrate.figures import EXACT
+from unitrate.figures import EXACT, pico
 from unitrate.store.booked import ANY, BOOKED_LINES, OPEN_UNITS, SUMS, TAKEN, UNIT_COLUMNS
 from unitrate.store.sharing import REQUEST_COLUMNS, TAG, shared
 
@@ -87,7 +87,7 @@ def check_columns(by: Sequence[str]) -> None:
 def _figures(row: dict[str, Any]) -> dict[str, Any]:
     for name in FIGURES:
         value = row[name]
-        row[name] = int(value) if name in _COUNTS else EXACT.scaleb(Decimal(value), -12)
+        row[name] = int(value) if name in _COUNTS else pico(value)
     return row
 
 
