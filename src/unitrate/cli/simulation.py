@@ -18,7 +18,6 @@ from unitrate.cli.opening import again, month_words, opened
 from unitrate.cli.options import is_server, needed_store
 from unitrate.cli.output import Column
 from unitrate.cli.progress import replay_bar
-from unitrate.errors import InputError
 from unitrate.figures import EXACT, minor_text, money_text, month_text, pico, ratio, rounded
 from unitrate.replay.simulate import Customer, FateChange, Side, Simulation
 from unitrate.replay.simulate import simulate as simulated
@@ -33,11 +32,14 @@ CSV = ("account", *(f"{name}_{side}" for side in ("now", "next") for name in FIG
 
 def simulate(arguments: argparse.Namespace) -> int:
     """`unitrate simulate`."""
+    kafka = None
     if is_server(needed_store(arguments)):
-        raise InputError("simulate works on a folder: it reads the log from the store's ledgers")
+        from unitrate.runtime.kafka_connection import connection
+
+        kafka = connection(arguments.brokers)
     versions = source.load([arguments.catalog])
     with opened(arguments, "simulate") as store, replay_bar("simulating") as progress:
-        found = simulated(store, versions[-1], arguments.period, progress)
+        found = simulated(store, versions[-1], arguments.period, progress, kafka)
     if arguments.format == "json":
         output.print_json(document(found))
     elif arguments.format == "csv":

@@ -18,9 +18,9 @@ NO_GENERATION = 1 << 62  # a replay takes no checkpoints, so no generation may a
 ENTERED_US = 1 << 61
 
 
-def an_engine() -> Engine:
+def an_engine(partition: int = 0) -> Engine:
     """An engine before its first record."""
-    return Engine(0, generation_records=NO_GENERATION)
+    return Engine(partition, generation_records=NO_GENERATION)
 
 
 @contextmanager

@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from unitrate.engine import Engine
 from unitrate.errors import InputError, LogError
 from unitrate.replay import feed
 from unitrate.replay.differences import Found
 from unitrate.replay.verify import Comparison, Verified, compare_counts, compare_invoices
-from unitrate.runtime.log_records import LOG_TOPIC
-from unitrate.runtime.partition import Partition
+from unitrate.runtime.log_records import LOG_TOPIC, kind_of
+from unitrate.runtime.partition import US_PER_MS, Partition
 from unitrate.store import checkpoint
 
 if TYPE_CHECKING:
+    from unitrate.engine import Engine
     from unitrate.runtime.kafka_connection import KafkaConnection
     from unitrate.store import Store
     from unitrate.store.checkpoint import Marker
@@ -45,7 +46,7 @@ def verify(
     log's first records have expired.
     """
     started = time.monotonic()
-    markers = _markers(store)
+    markers = markers_of(store)
     if not markers:
         raise InputError(f"nothing was rated into {store.label} yet")
     found = Found()
@@ -54,7 +55,8 @@ def verify(
     return Verified(records, found.rows, found.counts, tuple(found.first), time.monotonic() - started)
 
 
-def _markers(store: Store) -> list[Marker]:
+def markers_of(store: Store) -> list[Marker]:
+    """The checkpoint of every partition."""
     rows = store.query("SELECT DISTINCT partition FROM checkpoints ORDER BY partition").rows
     found = (checkpoint.read_marker(store, partition) for (partition,) in rows)
     return [marker for marker in found if marker is not None]
@@ -68,10 +70,10 @@ async def _verify(
     records = passed = 0
     for marker in markers:
         comparison = Comparison(store, marker.partition, period, found, upto=marker.last_offset)
-        engine = Engine(marker.partition, generation_records=feed.NO_GENERATION)
+        engine = feed.an_engine(marker.partition)
         partition = Partition(marker.partition, engine)
         with feed.uncollected():
-            async for batch in _read(connection, marker):
+            async for batch in _read(connection, marker, 0):
                 for _ in partition.fold(batch):
                     raise LogError("a replay came to a generation")  # it asks for none
                 records += len(batch)
@@ -86,8 +88,30 @@ async def _verify(
     return records
 
 
-async def _read(connection: KafkaConnection, marker: Marker) -> AsyncIterator[list[Any]]:
-    """Committed records of a partition up to its checkpoint."""
+async def fold_month(
+    connection: KafkaConnection, marker: Marker, engine: Engine, first: int, drained: Callable[[int], bool]
+) -> int:
+    """Fold a partition's events from an offset on; catalogs, closes and corrections only move the log's time.
+
+    `drained` is called after each batch with the records so far; True ends it. Returns their number.
+    """
+    partition, records = Partition(marker.partition, engine), 0
+    async for batch in _read(connection, marker, first):
+        for is_event, found in groupby(batch, key=lambda record: kind_of(record.headers) is None):
+            if is_event:
+                for _ in partition.fold(list(found)):
+                    raise LogError("a replay came to a generation")  # it asks for none
+                continue
+            for record in found:
+                engine.tick(record.offset, record.timestamp * US_PER_MS)
+        records += len(batch)
+        if drained(records):
+            break
+    return records
+
+
+async def _read(connection: KafkaConnection, marker: Marker, first: int) -> AsyncIterator[list[Any]]:
+    """Committed records of a partition from an offset up to its checkpoint."""
     consumer = AIOKafkaConsumer(
         **connection.options(), client_id="unitrate-verify", isolation_level="read_committed",
         enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=4 << 20,
@@ -100,12 +124,12 @@ async def _read(connection: KafkaConnection, marker: Marker) -> AsyncIterator[li
     try:
         consumer.assign([pair])
         start = (await consumer.beginning_offsets([pair]))[pair]
-        if start:
+        if start > first:
             raise LogError(
-                f"{LOG_TOPIC}[{marker.partition}] begins at {start:,}: its first records expired, so it "
-                "cannot be replayed from the start (docs/operations.md, retention)"
+                f"{LOG_TOPIC}[{marker.partition}] begins at {start:,}: records from {first:,} on have "
+                "expired, and the replay needs them"
             )
-        consumer.seek(pair, start)
+        consumer.seek(pair, first)
         async for batch in _batches(consumer, pair, marker.last_offset):
             yield batch
     finally:

@@ -8,6 +8,7 @@ usage counts, on both sides, whenever it was billed. Writes nothing.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ from unitrate.timeline import Timeline
 
 if TYPE_CHECKING:
     from unitrate.catalog.source import Version
+    from unitrate.runtime.kafka_connection import KafkaConnection
     from unitrate.store import Store
+    from unitrate.store.checkpoint import Marker
 
 Progress = Callable[[int, int], None]
 CLOCK_ONLY = frozenset({"duplicate", "too_old"})  # asides that are no news to the fold
@@ -84,24 +87,26 @@ class Simulation:
 
 
 def simulate(
-    store: Store, version: Version, period: int, progress: Progress = lambda done, total: None
-) -> Simulation:
-    """Fold the month's traffic of an embedded store under a catalog.
+    store: Store, version: Version, period: int, progress: Progress = lambda done, total: None,
+    connection: KafkaConnection | None = None,
+) -> Simulation:  # fmt: skip
+    """Fold the month's traffic under a catalog: a folder's from its ledgers, a server's from Kafka.
 
     Raises InputError for a catalog of another currency, or a month without an event.
     """
     started = time.monotonic()
     now = published(store)
     catalog = _comparable(version, now, period)
-    marker = checkpoint.read_marker(store, log.PARTITION)
-    found = window(store, [*now.catalogs, catalog], period)
-    if marker is None or found is None:
-        raise InputError(f"{store.label} has no event of that month or before it")
     before = of_store(store, period)
     after = Month(period)
-    engine = _engine(catalog, found)
-    waived = _waived(store)
-    records = _fold(store, engine, found, marker.last_offset, after, waived, progress)
+    folded = _Folded(store, catalog, after, _waived(store), progress)
+    markers = [one for one in (_marker(store, n) for n in _partitions(store)) if one is not None]
+    windows = [window(store, [*now.catalogs, catalog], period, one.partition) for one in markers]
+    pairs = [(marker, found) for marker, found in zip(markers, windows, strict=True) if found is not None]
+    if not pairs:
+        raise InputError(f"{store.label} has no event of that month or before it")
+    with feed.uncollected():
+        records = sum(folded.fold(marker, found, connection) for marker, found in pairs)
     sides = (_paid(before, [without_single_fees(c) for c in now.catalogs]), _paid(after, [catalog]))
     customers = tuple(_customers(before, after, *sides))
     return Simulation(
@@ -120,6 +125,14 @@ def simulate(
     )
 
 
+def _partitions(store: Store) -> list[int]:
+    return [n for (n,) in store.query("SELECT DISTINCT partition FROM checkpoints ORDER BY partition").rows]
+
+
+def _marker(store: Store, partition: int) -> Marker | None:
+    return checkpoint.read_marker(store, partition)
+
+
 def _comparable(version: Version, now: Timeline, period: int) -> Catalog:
     catalog = compile_publication(publication(version))
     currency = now.catalogs[-1].currency
@@ -129,14 +142,6 @@ def _comparable(version: Version, now: Timeline, period: int) -> Catalog:
             "converted when they came, so a simulation keeps the currency"
         )
     return without_single_fees(carried_back(catalog, now, period))
-
-
-def _engine(catalog: Catalog, found: Window) -> Engine:
-    engine = feed.an_engine()
-    engine.timeline.add(catalog)
-    if found.clock_us > 0:
-        engine.move_clock(found.clock_us, found.first - 1)
-    return engine
 
 
 # ---------------------------------------------------------------- the fold
@@ -166,25 +171,61 @@ def _waived(store: Store) -> Waivers:
     return Waivers({unit_id for (unit_id,) in rows})
 
 
-def _fold(
-    store: Store, engine: Engine, found: Window, upto: int, month: Month, waivers: Waivers, progress: Progress
-) -> int:
-    records = 0
-    with feed.uncollected():
-        for item in log.read(store, found.first, upto):
-            if isinstance(item, log.Record):
-                if item.kind == "tick":
-                    engine.tick(item.offset, item.time_us)
-                    records += 1
-            else:
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """The side that the fold makes."""
+
+    store: Store
+    catalog: Catalog
+    month: Month
+    waivers: Waivers
+    progress: Progress
+
+    def fold(self, marker: Marker, found: Window, connection: KafkaConnection | None) -> int:
+        """Fold a partition's window; how many records that were."""
+        engine = feed.an_engine(marker.partition)
+        engine.timeline.add(self.catalog)
+        engine.partitions = marker.meta["partitions"]
+        if self.store.is_folder:
+            if found.clock_us > 0:
+                engine.move_clock(found.clock_us, found.first - 1)
+            records = self._from_ledgers(engine, found, marker.last_offset)
+        else:
+            records = self._from_kafka(engine, found, marker, connection)
+        self.month.take_units(engine.live_rows(), self.waivers.missing)
+        return records
+
+    def _from_ledgers(self, engine: Engine, found: Window, upto: int) -> int:
+        records = 0
+        for item in log.read(self.store, found.first, upto):
+            if isinstance(item, log.Block):
                 for part in _stretches(engine, item):
-                    records += feed.fold(engine, part, waivers.apply if waivers.missing else None)
-            month.take(engine.drain(), waivers.missing)
-            progress(engine.last_offset + 1 - found.first, upto + 1 - found.first)
-            if found.is_over(engine):
+                    records += feed.fold(engine, part, self.waivers.apply if self.waivers.missing else None)
+            elif item.kind == "tick":
+                engine.tick(item.offset, item.time_us)
+                records += 1
+            if self._drain(engine, found, upto):
                 break
-        month.take_units(engine.live_rows(), waivers.missing)
-    return records
+        return records
+
+    def _from_kafka(
+        self, engine: Engine, found: Window, marker: Marker, connection: KafkaConnection | None
+    ) -> int:
+        from unitrate.replay.kafka import fold_month
+
+        if connection is None:
+            raise InputError(f"the log of {self.store.label} is in Kafka: give --brokers HOST:PORT,… too")
+
+        def drained(_: int) -> bool:
+            self.waivers.apply(engine)
+            return self._drain(engine, found, marker.last_offset)
+
+        return asyncio.run(fold_month(connection, marker, engine, found.first, drained))
+
+    def _drain(self, engine: Engine, found: Window, upto: int) -> bool:
+        self.month.take(engine.drain(), self.waivers.missing)
+        self.progress(engine.last_offset + 1 - found.first, upto + 1 - found.first)
+        return found.is_over(engine)
 
 
 def _stretches(engine: Engine, block: log.Block) -> Iterator[log.Block]:

@@ -21,17 +21,22 @@ if TYPE_CHECKING:
 _FIRST = """
 SELECT min(first) FROM (
     SELECT min(offset) AS first, count() AS found FROM events
-    WHERE toUnixTimestamp64Micro(time) >= {events_from:Int64}
+    WHERE partition = {partition:UInt32} AND toUnixTimestamp64Micro(time) >= {events_from:Int64}
     UNION ALL
     SELECT min(opened_offset), count() FROM units FINAL
-    WHERE ended IS NULL OR toUnixTimestamp64Micro(assumeNotNull(ended)) >= {units_from:Int64}
+    WHERE partition = {partition:UInt32}
+      AND (ended IS NULL OR toUnixTimestamp64Micro(assumeNotNull(ended)) >= {units_from:Int64})
 ) WHERE found > 0
 """
 _LAST = """
-SELECT max(offset) FROM events
-WHERE toUnixTimestamp64Micro(time) >= {start:Int64} AND toUnixTimestamp64Micro(time) < {end:Int64}
+SELECT max(offset) FROM events WHERE partition = {partition:UInt32}
+  AND toUnixTimestamp64Micro(time) >= {start:Int64} AND toUnixTimestamp64Micro(time) < {end:Int64}
 """
-_CLOCK = "SELECT max(toUnixTimestamp64Micro(time)) FROM events WHERE offset < {first:Int64}"
+_BEFORE = """
+SELECT max(toUnixTimestamp64Micro(time)) FROM events
+WHERE partition = {partition:UInt32} AND offset < {first:Int64}
+"""
+_EVENTS = "SELECT count() FROM events WHERE partition = {partition:UInt32} AND offset <= {last:Int64}"
 
 
 class Window(NamedTuple):
@@ -54,18 +59,21 @@ class Window(NamedTuple):
         )
 
 
-def window(store: Store, catalogs: list[Catalog], period: int) -> Window | None:
-    """The window of a month under any of the catalogs; None where no event is that early or late."""
+def window(store: Store, catalogs: list[Catalog], period: int, partition: int = 0) -> Window | None:
+    """A partition's window of a month under any of the catalogs; None where it has no event up to there."""
     start = first_day(period) * DAY_US - DAY_US  # a day: time zones
     end = first_day(next_month(period)) * DAY_US + DAY_US
     horizon = max(c.dedupe_us for c in catalogs) + DAY_US
     longest = max((_longest(meter) for c in catalogs for meter in c.meters), default=0)
-    last = store.query(_LAST, {"start": start, "end": end}).rows[0][0]
-    limits = {"events_from": max(start - horizon - longest, 0), "units_from": max(start - horizon, 0)}
-    first = store.query(_FIRST, limits).rows[0][0] or 0
-    clock = store.query(_CLOCK, {"first": first}).rows[0][0]
-    found = store.query("SELECT count() FROM events WHERE offset <= {last:Int64}", {"last": last}).rows[0][0]
-    return Window(first, last, clock, period, end) if found else None
+
+    def ask(sql: str, **parameters: int) -> int:
+        return int(store.query(sql, {"partition": partition, **parameters}).rows[0][0] or 0)
+
+    last = ask(_LAST, start=start, end=end)
+    first = ask(_FIRST, events_from=max(start - horizon - longest, 0), units_from=max(start - horizon, 0))
+    if not ask(_EVENTS, last=last):
+        return None
+    return Window(first, last, ask(_BEFORE, first=first), period, end)
 
 
 def _longest(meter: Meter) -> int:

@@ -17,6 +17,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 def _simulate(parser: argparse.ArgumentParser) -> None:
     options.store(parser)
+    options.brokers(parser)
     parser.add_argument(
         "--catalog",
         required=True,
