@@ -17,6 +17,8 @@ from tests.months.builders import CATALOG, FINAL, Books, a_document, an_event, f
 from unitrate.billing import final
 from unitrate.cli import main
 from unitrate.errors import FinalConflict, InputError
+from unitrate.explain import explain_invoice
+from unitrate.published import timeline
 from unitrate.runtime import month_end
 from unitrate.store import Store
 
@@ -411,3 +413,18 @@ def test_an_account_that_is_entered_late_is_billed_from_its_first_day(tmp_path: 
         ("adjustment", "Reviews (minimum)", "5.00"),
         ("adjustment", "Platform (fee)", "50.00"),
     ]
+
+
+def test_an_adjustment_is_explained_down_to_the_units_that_changed_it(tmp_path: Path) -> None:
+    """The late document of October is named under November's adjustment."""
+    books = Books(tmp_path)
+    books.run(a_document("d1", "2025-10-05"), a_document("d2", "2025-10-06"))
+    books.tick("2025-11-02T00:00:00Z")
+    books.close(202510)
+    books.run(a_document("d3", "2025-10-25"))
+    books.tick("2025-12-02T00:00:00Z")
+    books.close(202511)
+    with books.opened() as store:
+        found = explain_invoice(store, timeline(store), "acme", 202511)
+    (late,) = [entry for entry in found.lines if entry.line.kind == "adjustment" and entry.units]
+    assert [(unit["key"], unit["amount"]) for unit in late.units] == [("d3", 10)]

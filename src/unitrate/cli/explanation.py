@@ -242,6 +242,9 @@ def _invoice_line(entry: explaining.invoice.LineUnits, digits: int, every: bool)
     if not entry.units:
         return line.kind, [f"{line.name}: {amount}"]
     head = f"{line.name}: {amount}, rounded once from {money(entry.exact, digits)}"
+    if line.late_from is not None:
+        was = f"rounded now − billed before; {money(entry.exact, digits)} before rounding"
+        head = f"{line.name}, late from {month_words(line.late_from)}: {amount}, {was}"
     listed = entry.units if every else entry.units[:FIRST_UNITS]
     rows = [
         (unit["key"] or unit["reason"], grouped(unit["quantity"]), unit["reason"], Decimal(unit["amount"]))

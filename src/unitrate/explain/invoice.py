@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 
 FIRST = 5  # units of a line that are shown unless all are asked for
 UNITS_OF_MONTH = """
-SELECT plan, plan_version, charge, unit_id, any(key) AS key, argMax(reason, version) AS reason,
+SELECT usage_month, plan, plan_version, charge, unit_id, any(key) AS key, argMax(reason, version) AS reason,
        sum(toDecimal256(quantity, 12)) AS quantity, sum(toDecimal256(amount, 12)) AS amount,
        min(version) AS first
 FROM lines FINAL
-WHERE account = {account:String} AND bill_month = {period:UInt32} AND usage_month = {period:UInt32}
-GROUP BY plan, plan_version, charge, unit_id
+WHERE account = {account:String} AND bill_month = {period:UInt32}
+GROUP BY usage_month, plan, plan_version, charge, unit_id
 ORDER BY first, unit_id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class LineUnits:
-    """A line of the invoice, and the units whose exact amounts it rounds. Empty for fees and minimums."""
+    """A line of the invoice, and the units whose exact amounts it rounds (an adjustment: that changed it).
+
+    Empty for fees and minimums.
+    """
 
     line: InvoiceLine
     units: tuple[Mapping[str, Any], ...]
@@ -74,12 +77,14 @@ def explain_invoice(store: Store, timeline: Timeline, account: str, period: int)
         raise InputError(f"{account} has no invoice of that month: it had no plan, and nothing was rated")
     rows: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in store.query(UNITS_OF_MONTH, {"account": account, "period": period}).dicts():
-        rows.setdefault((row["plan"], row["plan_version"], row["charge"]), []).append(row)
+        key = row["usage_month"], row["plan"], row["plan_version"], row["charge"]
+        rows.setdefault(key, []).append(row)
     lines = []
     for line in found[0].lines:
         units: list[Mapping[str, Any]] = []
-        for part in {(part.plan, part.plan_version, part.charge): part for part in line.parts}:
-            units += rows.get(part, [])
+        if line.key.kind == "usage":
+            month = line.late_from or period
+            units = rows.get((month, line.plan, line.plan_version, line.key.name), [])
         exact = sum_of(unit["amount"] for unit in units) if units else _exact(line, found[0].minor_digits)
         lines.append(LineUnits(line, tuple(units), exact))
     return InvoiceExplanation(found[0], tuple(lines))
