@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.builders import CATALOG, an_event, traffic, versions
-from tests.months import test_agency as agency
 from tests.replay.builders import a_store, opened
 from unitrate.cli import main
 from unitrate.errors import InputError
@@ -33,7 +32,7 @@ def simulated(path: Path, catalog: str, period: int = 202511) -> Simulation:
         return simulate(store, versions(catalog)[0], period)
 
 
-def long_traffic(seed: int, count: int = 1500, days: int = 200) -> list[bytes]:
+def long_traffic(seed: int, count: int = 900, days: int = 200) -> list[bytes]:
     """Events over many months, some of them late."""
     chance = random.Random(seed)
     lines = []
@@ -80,22 +79,11 @@ def test_a_month_in_the_middle_is_folded_with_what_it_needs_only(tmp_path: Path)
     assert march.now == march.next
     assert march.now.cost_pico > 0
     assert march.fates == ()
-    assert 300 < march.records < 1200
+    assert 200 < march.records < 700
     other = simulated(path, OTHER, 202603)
     fresh = simulated(a_store(tmp_path / "fresh", *long_traffic(5), catalog=OTHER), OTHER, 202603)
     assert other.next.revenue_pico > 0
     assert other.next.cost_pico == fresh.now.cost_pico
-
-
-def test_closed_months_with_late_events_and_reversals_come_out_as_they_are(tmp_path: Path) -> None:
-    """A month is what belongs to it by its usage, wherever it was billed."""
-    store, catalog = str(tmp_path / "books"), (agency.EXAMPLE / "catalog.yaml").read_text()
-    assert main(["run", "--store", store, "--catalog", str(agency.EXAMPLE / "catalog.yaml")]) == 0
-    for step in agency.STEPS:
-        assert main(agency.done(step, store)) == 0
-    for period in (202510, 202511, 202512):
-        found = simulated(tmp_path / "books", catalog, period)
-        assert (found.now, found.fates) == (found.next, ())
 
 
 def test_a_catalog_of_next_month_applies_as_it_takes_effect(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.builders import CATALOG, START, an_event, append, traffic, versions, write
-from tests.months import test_agency as agency
 from tests.replay.builders import a_store, delete, opened, update, verified
 from unitrate.catalog.source import load
 from unitrate.cli import main
@@ -29,27 +28,6 @@ def test_every_example_verifies(example: Path, tmp_path: Path) -> None:
     assert answer.differing == {}
     assert answer.rows["events"] > 0
     assert answer.rows["units"] > 0
-
-
-def test_closes_top_ups_and_reversals_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Three months with everything that an operator does; and the invoices would come out the same."""
-    store = str(tmp_path / "books")
-    assert main(["run", "--store", store, "--catalog", str(agency.EXAMPLE / "catalog.yaml")]) == 0
-    for step in agency.STEPS:
-        assert main(agency.done(step, store)) == 0
-    with opened(tmp_path / "books") as opened_store:
-        answer = verify(opened_store)
-        assert answer.differing == {}
-        assert answer.rows["invoices"] == 6
-        assert answer.rows["closings"] == 6
-        assert answer.rows["grants"] == 1
-        assert verify(opened_store, 202511).rows["invoices"] == 2
-        update(opened_store, "invoices", "document = replace(document, '47.50', '47.51')", "period = 202511")
-        assert verify(opened_store, 202510).holds
-        assert verify(opened_store, 202511).differing == {"invoices": 1}
-        update(opened_store, "lines", "amount = amount + 1", "bill_month = 202510 AND account = 'shop'")
-        assert set(verify(opened_store, 202510).differing) == {"lines", "invoices"}
-    capsys.readouterr()
 
 
 def test_mixed_traffic_verifies(tmp_path: Path) -> None:

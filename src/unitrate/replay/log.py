@@ -63,7 +63,7 @@ def read(store: Store, since: int, upto: int) -> Iterator[Block | Record]:
     for block in _blocks(store, since, upto):
         rest: Block | None = block
         while waiting and rest is not None and waiting[0].offset < rest.offsets[-1]:
-            before, rest = cut(rest, waiting[0].offset)
+            before, rest = _cut(rest, waiting[0].offset)
             if before is not None:
                 yield before
             yield _record(store, waiting.pop(0))
@@ -201,7 +201,7 @@ def _merged(accepted: pa.Table, others: list[_Other]) -> Block:
     return Block(offsets, raws, asides, accepted.drop_columns(["raw"]))
 
 
-def cut(block: Block, offset: int) -> tuple[Block | None, Block | None]:
+def _cut(block: Block, offset: int) -> tuple[Block | None, Block | None]:
     """The records before an offset, and those after."""
     at = bisect_left(block.offsets, offset)
     if at == 0:
@@ -213,10 +213,3 @@ def cut(block: Block, offset: int) -> tuple[Block | None, Block | None]:
         Block(block.offsets[:at], block.raws[:at], block.asides, block.accepted.slice(0, rows)),
         Block(block.offsets[at:], block.raws[at:], block.asides, block.accepted.slice(rows)),
     )
-
-
-def without_first(block: Block) -> Block | None:
-    """The block without its first record, which is no accepted event."""
-    if len(block.offsets) == 1:
-        return None
-    return Block(block.offsets[1:], block.raws[1:], block.asides, block.accepted)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from unitrate.billing.invoice import draft, segments
@@ -230,20 +231,18 @@ class _Folded:
 
 def _stretches(engine: Engine, block: log.Block) -> Iterator[log.Block]:
     """The block without duplicates and events that were too old: they only moved the log's time."""
-    rest: log.Block | None = block
+    offsets, raws, start = block.offsets, block.raws, 0
     for offset, aside in sorted(block.asides.items()):
-        if aside.kept not in CLOCK_ONLY or rest is None or offset < rest.offsets[0]:
+        at = bisect_left(offsets, offset)
+        if aside.kept not in CLOCK_ONLY or at == len(offsets) or offsets[at] != offset:
             continue
-        before, rest = log.cut(rest, offset)
-        if before is not None:
-            yield before
-        if rest is None or rest.offsets[0] != offset:
-            continue
+        if at > start:
+            yield replace(block, offsets=offsets[start:at], raws=raws[start:at])
         if aside.time_us:
             engine.move_clock(aside.time_us, offset)
-        rest = log.without_first(rest)
-    if rest is not None:
-        yield rest
+        start = at + 1
+    if start < len(offsets):
+        yield replace(block, offsets=offsets[start:], raws=raws[start:])
 
 
 # ---------------------------------------------------------------- what comes out
