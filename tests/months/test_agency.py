@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.months.builders import final_rows
+from unitrate.billing.statement import hash_of
 from unitrate.cli import main
 from unitrate.store import open_store
 
@@ -179,3 +180,65 @@ def test_the_file_for_the_bank_is_the_same_every_time(
         "nord,builder,2025-11,EUR,47.20,final",
         "acme-gpu,provider,2025-11,EUR,0.65,final",
     ]
+
+
+def test_pages_are_written_by_number_and_are_the_same_when_written_again(
+    books: tuple[str, list[dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two invoices and two statements of November, twice, byte for byte."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        for command in ("invoice", "payout"):
+            argv = [command, "--store", books[0], "--period", "2025-11", "--pdf", str(folder)]
+            assert main(argv) == 0
+    capsys.readouterr()
+    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    assert sorted(first) == ["2025-11-nord.pdf", "2025-11-sued.pdf", "A-000003.pdf", "A-000004.pdf"]
+    assert first == second
+
+
+def test_a_final_invoice_says_the_same_as_its_document(ask: Ask) -> None:
+    """Lines that are read back from the stored document are those that were hashed."""
+    for month in MONTHS:
+        for one in ask("invoice", "--period", month)["invoices"]:
+            content = {key: value for key, value in one.items() if key != "hash"}
+            assert hash_of(content) == one["hash"]
+
+
+def test_closing_tells_who_waits_and_what_became_final(
+    books: tuple[str, list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """January has not ended in the log: nobody is closed, both are named with their month's end."""
+    capsys.readouterr()
+    assert main(["close", "--store", books[0], "--period", "2026-01"]) == 0
+    told = capsys.readouterr().out
+    assert "January 2026 · closing 0 accounts · EUR" in told
+    assert "left open: shop, its month ends 2026-01-31T23:00:00Z; the log is at 2026-01-01T00:00:00Z" in told
+    assert "no change" in told
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        (["close", "--period", "2025-13"], "is no month"),
+        (
+            ["close", "--period", "2025-11", "--grace", "soon"],
+            '"soon" is no span; write it as 30m, 24h',
+        ),
+        (["top-up", "--account", "studio", "--name", "Nothing"], 'it offers "Extra credit"'),
+        (["balance", "--account", "stduio"], 'did you mean "studio"?'),
+        (["export", "lines", "--period", "2025-11", "--to", "x.txt"], "ends in .parquet or .csv"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(
+    books: tuple[str, list[dict[str, Any]]],
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+    reason: str,
+) -> None:
+    """The reason names the fix."""
+    capsys.readouterr()
+    assert main([argv[0], *argv[1:], "--store", books[0]]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    assert reason in errors[0]
