@@ -79,7 +79,8 @@ def test_an_example_bills_what_its_readme_works_out(
 
 def test_every_example_is_complete() -> None:
     """An example has a catalog, events, a README and both expectations; none is left out of these tests."""
-    apart = {"agent_runs", "agency_three_months"}  # tested in test_agent_runs, and in tests/months
+    # Tested in test_agent_runs, tests/months and tests/replay.
+    apart = {"agent_runs", "agency_three_months", "estimate"}
     folders = [path for path in EXAMPLES.iterdir() if path.is_dir() and path.name not in apart]
     assert len(folders) >= 11
     for folder in folders:
