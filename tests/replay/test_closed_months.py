@@ -43,7 +43,7 @@ def test_a_closed_month_under_its_own_catalog_comes_out_as_it_is(books: Store, p
 
 
 def test_an_invoice_or_a_line_that_was_changed_is_found_in_its_month(books: Store) -> None:
-    """A document that does not fit its hash; a line that does not fit the invoice. It comes last: it spoils."""
+    """A document that does not fit its hash; a line that does not fit the invoice. It comes last."""
     update(books, "invoices", "document = replace(document, '47.50', '47.51')", "period = 202511")
     assert verify(books, 202510).holds
     assert verify(books, 202511).differing == {"invoices": 1}

@@ -171,6 +171,23 @@ def test_a_held_unit_that_is_waived_stays_waived_when_a_catalog_decides_it(some_
     assert books.differing() == {}
 
 
+def test_a_final_unit_that_is_held_again_waits_for_its_catalog_again(some_books: Maker) -> None:
+    """Waived it was let go; restored it is held as before, and the next catalog decides it."""
+    own = {"run_id": "h", "attributes": {"document_id": "h"}}
+    bill = {"amount": "0.80", "currency": "EUR"}
+    held = [an_event("h1", 9, cost=bill, **own), an_event("h2", 10, type="work.completed", **own)]
+    books = some_books([*documents(), *held])
+    books.tick(24 * HOUR)
+    assert books.correct("h", WAIVE).after == ("not_billed", "waived")
+    assert books.correct("h", RESTORE).after == ("held", "unpriced")
+    assert books.fate("h") == ("held", "unpriced", "0")
+    later = PRICED.replace("catalog: 2025-11", "catalog: later").replace("2025-11-01T", "2025-12-01T", 1)
+    embedded.publish(books.store, versions(later.replace("costs:", "costs:\n  fx: {EUR: 1.25}")))
+    assert books.fate("h") == ("billable", "ok", "1")
+    assert books.store.query("SELECT toString(cost) FROM units FINAL WHERE key = 'h'").rows == [("1",)]
+    assert books.differing() == {}
+
+
 def test_a_unit_that_was_waived_before_it_ever_billed_is_decided_when_it_is_restored(
     some_books: Maker,
 ) -> None:
