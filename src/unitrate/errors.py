@@ -8,6 +8,7 @@
     │   └── StoreUnavailable it does not answer; what was asked may have been done
     ├── FinalConflict        what is final already says something else; it is never overwritten
     ├── LogError             the log is not the one that the store was made from
+    │   └── LogUnavailable   it does not answer; asked again, it may
     └── InvariantError       a bug of ours: money would be wrong; processing stops
 
 Bad events are no exceptions: they are values (`events.Rejected`).
@@ -50,6 +51,10 @@ class FinalConflict(UnitrateError):
 
 class LogError(UnitrateError):
     """The log was truncated, re-created or expired, or belongs to another store."""
+
+
+class LogUnavailable(LogError):
+    """The log does not answer now."""
 
 
 class InvariantError(UnitrateError):

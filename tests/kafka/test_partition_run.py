@@ -15,7 +15,7 @@ from tests.reference.builders import an_event, raw
 from tests.simulator.fake_log import LogRecord
 from tests.simulator.fake_store import Questions, Tables
 from unitrate.engine import Engine
-from unitrate.errors import StoreUnavailable
+from unitrate.errors import LogUnavailable, StoreUnavailable
 from unitrate.runtime.group_commit import GroupCommit
 from unitrate.runtime.log_records import tick_headers
 from unitrate.runtime.partition_run import PartitionRun, RunEvents, RunOptions
@@ -169,6 +169,21 @@ def test_recovery_waits_for_a_store_too(started: Any) -> None:
     wait_until("waiting", lambda: one.run.state == "waiting_for_store", 5)
     store.down = False
     wait_until("ready", lambda: one.told.has("ready"), 5)
+
+
+def test_recovery_waits_for_the_log_too(started: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that restarts while a partition recovers stops nothing."""
+    answers = iter([LogUnavailable("not now"), LogUnavailable("not now")])
+
+    def bounds(self: ALog, partition: int) -> tuple[int, int]:
+        for answer in answers:
+            raise answer
+        return 0, 1
+
+    monkeypatch.setattr(ALog, "bounds", bounds)
+    one = started(AStore())
+    wait_until("ready", lambda: one.told.has("ready", 0), 5)
+    assert not one.told.has("failed")
 
 
 def test_memory_is_bounded_while_the_store_is_slow(started: Any) -> None:

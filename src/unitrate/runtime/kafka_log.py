@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-from unitrate.errors import LogError
+from unitrate.errors import LogError, LogUnavailable
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.log_records import (
     GENESIS,
@@ -65,7 +65,7 @@ async def publisher(connection: KafkaConnection) -> AsyncIterator[AIOKafkaProduc
     try:
         await producer.start()
     except KafkaError as error:
-        raise LogError(f"Kafka at {connection.label} does not answer: {_words(error)}") from None
+        raise LogUnavailable(f"Kafka at {connection.label} does not answer: {_words(error)}") from None
     try:
         yield producer
     finally:
@@ -158,7 +158,9 @@ class LogReader:
         try:
             await self._consumer.start()
         except KafkaError as error:
-            raise LogError(f"Kafka at {self._connection.label} does not answer: {_words(error)}") from None
+            raise LogUnavailable(
+                f"Kafka at {self._connection.label} does not answer: {_words(error)}"
+            ) from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -200,7 +202,7 @@ class LogReader:
                 if pair.partition not in found and position >= ends[pair]:
                     found[pair.partition] = (None, position)
             if asyncio.get_running_loop().time() > deadline:
-                raise LogError(f"the log does not answer for partition {waiting[0].partition}")
+                raise LogUnavailable(f"the log does not answer for partition {waiting[0].partition}")
         return found
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from unitrate.errors import LogError
+from aiokafka.errors import KafkaError
+
+from unitrate.errors import LogError, LogUnavailable
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.kafka_log import LogReader
 from unitrate.runtime.log_records import LOG_TOPIC, Record
@@ -39,22 +41,31 @@ class SharedLogView:
                 self._reader = None
 
     def _ask(self, question: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(question, self._loop).result(ANSWER_TIMEOUT_S)
+        asked = asyncio.run_coroutine_threadsafe(question, self._loop)
+        try:
+            return asked.result(ANSWER_TIMEOUT_S)
+        except TimeoutError:
+            asked.cancel()
+            raise LogUnavailable(f"Kafka at {self._connection.label} did not answer in time") from None
 
     async def _bounds(self, partition: int) -> tuple[int, int]:
-        async with self._lock:
-            reader = await self._opened()
-            return (await reader.bounds([partition]))[partition]
+        return (await self._answer(lambda reader: reader.bounds([partition])))[partition]
 
     async def _first_at(self, partition: int, offset: int) -> Record | None:
-        async with self._lock:
-            reader = await self._opened()
-            return await reader.first_at(partition, offset)
+        return await self._answer(lambda reader: reader.first_at(partition, offset))
 
-    async def _opened(self) -> LogReader:
-        if self._reader is None:
-            self._reader = await LogReader(self._connection).__aenter__()
-        return self._reader
+    async def _answer(self, ask: Callable[[LogReader], Coroutine[Any, Any, T]]) -> T:
+        """One question at a time; after a failure the next one gets a new reader."""
+        async with self._lock:
+            try:
+                if self._reader is None:
+                    self._reader = await LogReader(self._connection).__aenter__()
+                return await ask(self._reader)
+            except (KafkaError, LogUnavailable) as error:
+                reader, self._reader = self._reader, None
+                if reader is not None:
+                    await reader.__aexit__(None, None, None)
+                raise LogUnavailable(f"Kafka at {self._connection.label} does not answer: {error}") from None
 
 
 async def log_partitions(connection: KafkaConnection) -> int:

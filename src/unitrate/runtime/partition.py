@@ -241,7 +241,7 @@ def check_log(marker: Marker, log: LogView) -> None:
     if start > last + 1:
         raise LogError(
             f"{where} begins at {start}, but the store ends at {last}: records expired before they were "
-            "read. Restore the log, or accept the loss as docs/operations.md says"
+            "read. Restore the log from a backup, or begin a new one (docs/scaling.md)"
         )
     if last >= end:
         raise LogError(f"{where} ends at {end}, but the store has read {last}: it was truncated or made anew")

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from unitrate.errors import StoreUnavailable, UnitrateError
+from unitrate.errors import LogUnavailable, StoreUnavailable, UnitrateError
 from unitrate.runtime.group_commit import Writer
 from unitrate.runtime.log_records import LOG_TOPIC
 from unitrate.runtime.partition import LogView, Partition, Pending, recover
@@ -185,12 +185,20 @@ class PartitionRun:
                     store.close()
             except StoreUnavailable as error:
                 self._wait_for_store(error)
-                with self._changed:
-                    self._changed.wait_for(self._is_closing, pause_s)
+                self._pause(pause_s)
+                continue
+            except LogUnavailable as error:
+                log.warning("%s: %s; trying again", self.label, error)
+                self.figures.problem = str(error)
+                self._pause(pause_s)
                 continue
             self.figures.recovery_s = time.monotonic() - began
             return found.partition, found.next_offset
         return None
+
+    def _pause(self, pause_s: float) -> None:
+        with self._changed:
+            self._changed.wait_for(self._is_closing, pause_s)
 
     def _fold_loop(self, partition: Partition) -> None:
         due = time.monotonic() + self._options.checkpoint_s

@@ -26,7 +26,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from unitrate.errors import InputError, LogError
+from unitrate.errors import InputError, LogError, LogUnavailable
 from unitrate.placement import partition_of
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.log_records import LOG_TOPIC
@@ -90,7 +90,7 @@ async def send(
     try:
         await producer.start()
     except KafkaError as error:
-        raise LogError(f"Kafka at {connection.label} does not answer: {error}") from None
+        raise LogUnavailable(f"Kafka at {connection.label} does not answer: {error}") from None
     try:
         await _send_lines(producer, partitions, sources, result)
     except KafkaError as error:

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from unitrate.errors import LogError
+from unitrate.errors import LogError, LogUnavailable
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.log_records import ALERTS_TOPIC, LOG_TOPIC
 
@@ -71,7 +71,9 @@ class Topics:
         try:
             await self._admin.start()
         except KafkaError as error:
-            raise LogError(f"Kafka at {self._connection.label} does not answer: {_words(error)}") from None
+            raise LogUnavailable(
+                f"Kafka at {self._connection.label} does not answer: {_words(error)}"
+            ) from None
         return self
 
     async def __aexit__(self, *_: object) -> None:

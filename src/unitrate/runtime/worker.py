@@ -64,11 +64,11 @@ class WorkerOptions:
 class Runs:
     """The runs of this worker, one an assigned partition. Used on the app's loop only."""
 
-    def __init__(self, app: faust.App, options: WorkerOptions) -> None:
+    def __init__(self, app: faust.App, options: WorkerOptions, partitions: int) -> None:
         self.app, self.options = app, options
+        self._partitions = partitions
         self.current: dict[int, PartitionRun] = {}
         self._token = 0
-        self._claims = 0
         self._shards = _shards(options)
         count = len(self._shards) if self._shards else 1
         self._writers = [GroupCommit(partial(self._open_store, shard)) for shard in range(count)]
@@ -95,12 +95,11 @@ class Runs:
         """Begin a fresh run for every partition that was assigned; they are paused until it is ready."""
         for number in list(self.current):
             self.current.pop(number).request_close()
-        self._claims += 1
-        self._spawn(self._begin(sorted(tp.partition for tp in tps), self._claims))
+        self._begin(sorted(tp.partition for tp in tps))
 
-    async def _begin(self, numbers: list[int], claim: int) -> None:
+    def _begin(self, numbers: list[int]) -> None:
         if self._view is None:
-            self._view = SharedLogView(self.options.connection, await log_partitions(self.options.connection))
+            self._view = SharedLogView(self.options.connection, self._partitions)
         for number in numbers:
             self._token += 1
             run = PartitionRun(
@@ -132,7 +131,6 @@ class Runs:
 
     async def close(self, timeout_s: float) -> None:
         """End all runs; what was folded is written first, if the store takes it in time."""
-        self._claims += 1
         runs = list(self.current.values())
         self.current.clear()
         for run in runs:
@@ -159,7 +157,7 @@ class Runs:
         if run is not None and run.token == token:
             log.error("%s: the broker does not have %s any more; recovering anew", run.label, words)
             self.current.pop(tp.partition).request_close()
-            self._spawn(self._begin([tp.partition], self._claims))
+            self._begin([tp.partition])
 
     # ------------------------------------------------------------ what runs report
 
@@ -267,8 +265,8 @@ def _shards(options: WorkerOptions) -> Shards | None:
     return Shards(options.store, nodes(address, options.cluster))
 
 
-def make_app(options: WorkerOptions, partitions: int = 0) -> tuple[faust.App, Runs]:
-    """The Faust app over the log, and over the topics to be rekeyed (then with the log's `partitions`)."""
+def make_app(options: WorkerOptions, partitions: int) -> tuple[faust.App, Runs]:
+    """The Faust app over a log of `partitions`, and over the topics to be rekeyed."""
     session_s = options.session_timeout_s
     app = faust.App(
         GROUP,
@@ -288,7 +286,7 @@ def make_app(options: WorkerOptions, partitions: int = 0) -> tuple[faust.App, Ru
         web_bind="0.0.0.0",  # noqa: S104 - metrics are scraped from outside
         web_in_thread=False,
     )
-    runs = Runs(app, options)
+    runs = Runs(app, options, partitions)
     transport.install(
         app,
         transport.TransportOptions(
