@@ -164,9 +164,8 @@ def meter_of(name: str, item: Mapping[str, Any]) -> Meter:
     kind = item["unit"]
     speech = kind in SPEECH
     end = item.get("end") or {}
-    ends = end.get("on") or (
-        ["work.closed"] if speech else ["work.completed", "work.failed", "work.cancelled"]
-    )
+    usual = ["work.closed"] if speech else ["work.completed", "work.failed", "work.cancelled"]
+    ends = usual if end.get("on") is None else end["on"]
     sizes = item.get("sizes") or {}
     reopen, accept, reverse = (item.get(k) or {} for k in ("reopen", "accept", "reverse"))
     key = item.get("key")

@@ -40,7 +40,7 @@ def decide(unit: Unit, calendar: Calendar, is_copy: Callable[[Unit, Rule], bool]
     day = calendar.day(unit.account, instant)
     if unit.pin is not None:
         catalog, month = unit.pin.catalog, unit.pin.month
-        plan: Plan | None = next(p for p in catalog.plans.values() if p.id == unit.pin.plan)
+        plan: Plan | None = unit.pin.plan
     else:
         month = day.year * 100 + day.month
         later = calendar.later(calendar.on(unit.account, day))
@@ -79,7 +79,7 @@ def _under(
         ones = [(c.name, _one(unit, c, facts, brought, is_copy)) for c in charges]
     disposition, reason, fraction = _together([one for _, one in ones])
     shares = {name: one[3] for name, one in ones if one[3] is not None} if disposition == "billable" else {}
-    return Decision(catalog, plan.id if plan else None, month, disposition, reason, fraction, shares)
+    return Decision(catalog, plan, month, disposition, reason, fraction, shares)
 
 
 def _together(ones: list[OneCharge]) -> tuple[str, str, Fraction]:
@@ -139,19 +139,23 @@ def policy(
 ) -> tuple[str, Fraction]:
     """Reason and fraction: first match wins, but not over a default `none` that no rule mentions (ruling 18)."""
     match = next((r for r in rules if _matches(unit, r, facts, is_copy)), None)
-    if match is not None and not match.charges:
-        return match.reason, Fraction(0)
+    reason, fraction = ("ok", Fraction(1)) if match is None else (match.reason, _fraction(unit, match))
+    if fraction == 0:
+        return reason, fraction
     mentioned = {r.when for r in rules}
     for condition in (*DEFAULT_NONE[:4], "not_started", *DEFAULT_NONE[4:]):
         spoken_kind = condition == "timed_out" and unit.meter.kind in SPEECH
         if condition in facts and condition not in mentioned and not spoken_kind:
             return condition, Fraction(0)
-    if match is None:
-        return "ok", Fraction(1)
-    if match.charge == "prorata":
-        end = unit.last_end if unit.meter.each is None else unit.events[0]
-        return match.reason, end.completion if end is not None else Fraction(1)
-    return match.reason, Fraction(match.charge)
+    return reason, fraction
+
+
+def _fraction(unit: Unit, rule: Rule) -> Fraction:
+    """What a rule charges; prorata is the completion of the last end event (D26)."""
+    if rule.charge != "prorata":
+        return Fraction(rule.charge)
+    end = unit.last_end if unit.meter.each is None else unit.events[0]
+    return end.completion if end is not None else Fraction(1)
 
 
 def _no_charge(unit: Unit, facts: set[str], reason: str, is_copy: Callable[[Unit, Rule], bool]) -> OneCharge:

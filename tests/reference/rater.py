@@ -195,7 +195,7 @@ def _unit(walk: Walk, unit: Unit) -> UnitFigures:
         state = "final" if unit.final(walk.clock) else "sealed"
         disposition, reason, month = decision.disposition, decision.reason, decision.month
         billable = unit.quantity * decision.fraction if disposition == "billable" else Fraction(0)
-    plan = ("", 0) if decision is None or decision.plan is None else decision.plan
+    plan = ("", 0) if decision is None or decision.plan is None else decision.plan.id
     return UnitFigures(
         account=unit.account,
         meter=unit.meter.name,

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from tests.reference.catalog_view import Account, CatalogView, Meter
+from tests.reference.catalog_view import Account, CatalogView, Meter, Plan
 from tests.reference.counter import Share
 from tests.reference.incoming import NUMBER, Event
 
@@ -30,7 +30,7 @@ class Pin:
     """Catalog, plan and month that a unit first billed under."""
 
     catalog: CatalogView
-    plan: tuple[str, int]
+    plan: Plan
     month: int
 
 
@@ -58,6 +58,7 @@ class Unit:
     decision: Decision | None = None
     decided_end: int = 0  # its end when it was last decided; an original that is re-opened stays one
     quantity_then: int = 0
+    escalated: bool = False  # while open or inside settle (D19)
     pin: Pin | None = None
     booked: dict[str, Share] = field(default_factory=dict)  # by charge
     revenue: Fraction = Fraction(0)
@@ -270,7 +271,7 @@ class Unit:
             found.add("internal")
         if self.opened_as_retry:
             found.add("retry")
-        if any(e.type == "work.escalated" for e in self.events):
+        if self.escalated:
             found.add("escalated")
         if self.verdict == "rejected":
             found.add("rejected")
@@ -303,7 +304,7 @@ class Decision:
     """What was decided about a unit: the row's disposition and what it contributes to its charges."""
 
     catalog: CatalogView
-    plan: tuple[str, int] | None
+    plan: Plan | None
     month: int
     disposition: str
     reason: str

@@ -63,7 +63,8 @@ class Walk:
                 self._seal(unit, at, unit.ended_candidate())
             else:
                 unit.waited_out = True
-                self._decide(unit)
+                if unit.verdict == "":
+                    self._decide(unit)
         self.clock = max(self.clock, time)
 
     @staticmethod
@@ -135,7 +136,7 @@ class Walk:
         if unit is None:
             self._open(event, meter, event.run if meter.key is None else event.attributes[meter.key], 1)
             return "accepted"
-        return self._meet(event, unit, by_run=by_run)
+        return self._meet(event, unit, meter, by_run=by_run)
 
     def _meter(self, event: Event, catalog: CatalogView) -> tuple[Meter | None, bool, bool]:
         """The meter, whether the run decides the unit, and whether a meter was passed over (D7)."""
@@ -218,7 +219,8 @@ class Walk:
         self.units.append(unit)
         self._join(event, unit)
 
-    def _meet(self, event: Event, unit: Unit, *, by_run: bool) -> str:
+    def _meet(self, event: Event, unit: Unit, now: Meter, *, by_run: bool) -> str:
+        """An event meets its unit (D13–D15). `now` is the meter at its time, for a next unit; this one keeps its own."""
         meter = unit.meter
         own_key = event.run if meter.key is None else event.attributes.get(meter.key)
         if unit.sealed_at is None and event.ordinary and event.time > unit.ended_candidate():
@@ -233,7 +235,7 @@ class Walk:
                 if inside and meter.reopen_same:
                     return self._reopen(event, unit)
                 if event.type != "work.reopened" and own_key == unit.base_key and not by_run:  # D55
-                    self._open(event, meter, unit.base_key, unit.number + 1)
+                    self._open(event, now, unit.base_key, unit.number + 1)
                     return "accepted"
         if unit.inside(meter.settle, event) or unit.has_effect(event):
             return self._join(event, unit)
@@ -259,6 +261,8 @@ class Walk:
             self.runs[event.account, meter.name, event.run] = unit
         if unit.has_effect(event):
             unit.verdicts.append(event)
+        if event.type == "work.escalated" and (unit.sealed_at is None or unit.inside(meter.settle, event)):
+            unit.escalated = True
         unit.events.append(event)
         if event.request:
             cost = self._cost(event)
@@ -348,11 +352,10 @@ class Walk:
         assert decision.plan is not None
         if unit.pin is None:
             unit.pin = Pin(decision.catalog, decision.plan, decision.month)
-        segment = (unit.account, unit.pin.month, unit.pin.plan)
+        segment = (unit.account, unit.pin.month, unit.pin.plan.id)
         counter = self.counters.get((segment, charge_name))
         if counter is None:
-            plan = next(p for p in unit.pin.catalog.plans.values() if p.id == unit.pin.plan)
-            charge = next(c for c in plan.charges if c.name == charge_name)
+            charge = next(c for c in unit.pin.plan.charges if c.name == charge_name)
             counter = Counter(charge, [Change(terms=self._terms(segment, charge))])
             self.counters[segment, charge_name] = counter
         before = counter.amount()
