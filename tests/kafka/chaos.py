@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -174,6 +175,7 @@ def main() -> int:
         clickhouse.stop()
         broker.stop()
     print(f"{compared:,} records, {dict(chaos.done)}: every row is exact")
+    shutil.rmtree(folder)
     return 0
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import socket
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -43,6 +45,8 @@ SHUTDOWN_FLUSH_S = 20.0
 TICK_AFTER_S = 2.0  # a partition without records for this long is ticked if a timer is due …
 TICK_ANYWAY_S = 60.0  # … or after this long, so that months can close
 US = 1_000_000
+# Faust makes a folder for tables, of which there are none.
+DATA_FOLDER = str(Path(tempfile.gettempdir()) / f"unitrate-worker-{os.getuid()}")
 
 
 @dataclass(frozen=True)
@@ -278,7 +282,7 @@ def make_app(options: WorkerOptions, partitions: int) -> tuple[faust.App, Runs]:
         broker_request_timeout=max(30.0, session_s + 5),
         broker_max_poll_interval=300.0,
         consumer_group_instance_id=options.instance,
-        datadir=tempfile.mkdtemp(prefix="unitrate-worker-"),
+        datadir=DATA_FOLDER,
         stream_buffer_maxsize=16,
         topic_allow_declare=False,
         topic_disable_leader=True,
