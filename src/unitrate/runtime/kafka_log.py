@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
 
@@ -34,7 +34,7 @@ from unitrate.runtime.log_records import (
 
 TRANSACTIONAL_ID = "unitrate.control"
 CONTROL_GROUP = "unitrate.control"  # its committed note says where the control records are
-MAX_NOTED = 300  # offsets in the note; brokers take 4 KiB. Older ones are known to the store by then
+MAX_NOTED = 40  # offsets a kind in the note; brokers take 4 KiB. The store knows older ones by then
 # A publisher that dies in a transaction stalls every partition for this long.
 TRANSACTION_TIMEOUT_MS = 10_000
 MAX_CONTROL_BYTES = 8 << 20  # before compression; the topic's limit counts compressed bytes
@@ -72,28 +72,34 @@ async def publisher(connection: KafkaConnection) -> AsyncIterator[AIOKafkaProduc
         await producer.stop()
 
 
+Noted = dict[str, list[int]]  # kind -> offsets in partition 0
+
+
 async def write_controls(
-    connection: KafkaConnection, partitions: int, decide: Callable[[list[Record]], list[Control]]
+    connection: KafkaConnection,
+    partitions: int,
+    decide: Callable[[list[Record]], list[Control]],
+    kinds: Collection[str] = (),
 ) -> list[int]:
-    """Write what `decide` makes of the control records so far (those of partition 0); offsets by partition.
+    """Write what `decide` makes of the control records of those kinds so far; offsets by partition.
 
     From its first step on no other publisher can commit, so what `decide` sees is what there is.
     """
     async with publisher(connection) as producer:
         await producer.begin_transaction()
         await producer.abort_transaction()
-        noted = await _noted_offsets(connection)
-        controls = decide(await _records_at(connection, noted))
+        noted = await _noted(connection)
+        controls = decide(await _records_of(connection, noted, kinds))
         return await _broadcast(producer, controls, partitions, noted) if controls else []
 
 
-async def control_records(connection: KafkaConnection) -> list[Record]:
-    """The control records of the log so far, as partition 0 has them; without those that expired."""
-    return await _records_at(connection, await _noted_offsets(connection))
+async def control_records(connection: KafkaConnection, kinds: Collection[str]) -> list[Record]:
+    """The control records so far, as partition 0 has them; without those that expired."""
+    return await _records_of(connection, await _noted(connection), kinds)
 
 
 async def _broadcast(
-    producer: AIOKafkaProducer, controls: Sequence[Control], partitions: int, noted: Sequence[int]
+    producer: AIOKafkaProducer, controls: Sequence[Control], partitions: int, noted: Noted
 ) -> list[int]:
     """Write each control record into every partition, all or nothing, and note where; the first's offsets."""
     try:
@@ -109,8 +115,8 @@ async def _broadcast(
                 for partition in range(partitions)
             ]
             acknowledged = await asyncio.gather(*sent)
-            offsets = [*noted, *(record.offset for record in acknowledged[::partitions])][-MAX_NOTED:]
-            note = OffsetAndMetadata(offsets[-1], json.dumps(offsets, separators=(",", ":")))
+            offsets = [record.offset for record in acknowledged[::partitions]]
+            note = OffsetAndMetadata(offsets[-1], _with(noted, controls, offsets))
             await producer.send_offsets_to_transaction({TopicPartition(LOG_TOPIC, 0): note}, CONTROL_GROUP)
     except ProducerFenced:
         raise LogError("another command that writes the log took over; run this one again") from None
@@ -119,25 +125,34 @@ async def _broadcast(
     return [record.offset for record in acknowledged[:partitions]]
 
 
-async def _noted_offsets(connection: KafkaConnection) -> list[int]:
-    """Offsets of control records in partition 0: each publisher commits the list with its records."""
+def _with(noted: Noted, controls: Sequence[Control], offsets: Sequence[int]) -> str:
+    """The note with new records in it: the latest of each kind, no more than a broker keeps."""
+    more = {kind: list(known) for kind, known in noted.items()}
+    for control, offset in zip(controls, offsets, strict=True):
+        more.setdefault(control.kind, []).append(offset)
+    return json.dumps({kind: known[-MAX_NOTED:] for kind, known in more.items()}, separators=(",", ":"))
+
+
+async def _noted(connection: KafkaConnection) -> Noted:
+    """Where control records are: each publisher commits this note with its records."""
     admin = AIOKafkaAdminClient(**connection.options())
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(CONTROL_GROUP)
     finally:
         await admin.close()
-    noted = found.get(TopicPartition(LOG_TOPIC, 0))
-    return list(json.loads(noted.metadata)) if noted is not None and noted.metadata else []
+    note = found.get(TopicPartition(LOG_TOPIC, 0))
+    return dict(json.loads(note.metadata)) if note is not None and note.metadata else {}
 
 
-async def _records_at(connection: KafkaConnection, offsets: Sequence[int]) -> list[Record]:
+async def _records_of(connection: KafkaConnection, noted: Noted, kinds: Collection[str]) -> list[Record]:
+    offsets = sorted(offset for kind in kinds for offset in noted.get(kind, []))
     if not offsets:
         return []
     async with LogReader(connection) as reader:
         start, end = (await reader.bounds([0]))[0]
         found = [await reader.first_at(0, offset) for offset in offsets if start <= offset < end]
-    return [record for record in found if record is not None and kind_of(record.headers) is not None]
+    return [record for record in found if record is not None and kind_of(record.headers) in kinds]
 
 
 class LogReader:
@@ -226,7 +241,7 @@ async def ensure_genesis(
             )
         fresh = Genesis(str(uuid.uuid4()), partitions)
         body = genesis_body(fresh.log_id, partitions)
-        await _broadcast(producer, [Control(GENESIS, fresh.log_id, body)], partitions, [])
+        await _broadcast(producer, [Control(GENESIS, fresh.log_id, body)], partitions, {})
         return fresh, True
 
 

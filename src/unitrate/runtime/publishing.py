@@ -25,7 +25,7 @@ from unitrate.runtime.kafka_log import (
     ensure_genesis,
     write_controls,
 )
-from unitrate.runtime.log_records import CATALOG, ENGINE, LOG_TOPIC, Genesis, Record, kind_of
+from unitrate.runtime.log_records import CATALOG, ENGINE, GENESIS, LOG_TOPIC, Genesis, Record, kind_of
 from unitrate.runtime.topics import Topics, TopicState, plans
 from unitrate.store import Store, publications
 
@@ -104,9 +104,9 @@ async def publish(
         return _checked(fresh, earlier)
 
     if dry_run:
-        decide(await control_records(connection))
+        decide(await control_records(connection, (GENESIS, CATALOG)))
     else:
-        await write_controls(connection, partitions, decide)
+        await write_controls(connection, partitions, decide, (GENESIS, CATALOG))
         for version in fresh:
             publications.write_text(store, version.id, version.text)
     written = [version.id for version in fresh]
