@@ -18,7 +18,7 @@ from unitrate.cli import output
 from unitrate.cli.opening import again
 from unitrate.cli.options import is_server, needed_store
 from unitrate.cli.output import Column
-from unitrate.errors import InputError
+from unitrate.errors import InputError, StoreUnavailable
 from unitrate.runtime.kafka_connection import connection
 
 if TYPE_CHECKING:
@@ -105,7 +105,10 @@ def worker(arguments: argparse.Namespace) -> int:
     from unitrate.store import open_store
 
     made, store = connection(arguments.brokers), _server(arguments)
-    open_store(store, command="unitrate worker").close()  # wrong use is said before anything starts
+    try:
+        open_store(store, command="unitrate worker").close()  # wrong use is said before anything starts
+    except StoreUnavailable as error:
+        print(f"unitrate: {error}; waiting for it", file=sys.stderr, flush=True)
     name = arguments.instance or f"{socket.gethostname()}-{os.getpid()}"
     return run(
         WorkerOptions(
