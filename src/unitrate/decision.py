@@ -81,7 +81,7 @@ class Judge:
             found = self._under(unit, where, brought)
             if found.reason == "no_price" and unit.pin is None:
                 other = subscribed(brought, unit.account, day)
-                if other is not None and other is not where.plan:
+                if other is not None and not _same(other, where.plan):
                     found = self._under(unit, Where(where.month, brought, other), brought)
             if found.reason not in BROUGHT_LATER:
                 return found if unit.pin is not None else found._replace(catalog=brought)
@@ -166,7 +166,7 @@ class Judge:
             if agreement is None or unit.ended < zone.day_start_us(agreement.on_day):
                 conditions.add("terms")
         attributes = unit.attribute_texts()
-        if not unit.shares and self._originals.is_duplicate(unit, attributes):
+        if unit.pin is None and self._originals.is_duplicate(unit, attributes):
             conditions.add("duplicate")
         completion = (
             FULL if end is None or end.completion_pico == PICO else Decimal(end.completion_pico).scaleb(-12)
@@ -237,6 +237,11 @@ def priced(request: list[Any], catalog: Catalog) -> int | None:
         return catalog.costs.converted_pico(Decimal(amount), currency)
     rates = catalog.costs.rates(provider, model, time)
     return None if rates is None else rates.cost_pico(usage)
+
+
+def _same(plan: Plan, other: Plan | None) -> bool:
+    """Whether two catalogs mean the same plan: a version's content never changes (ruling 32)."""
+    return other is not None and (plan.name, plan.version) == (other.name, other.version)
 
 
 def _size(unit: Unit) -> str:

@@ -288,12 +288,18 @@ class Lifecycle:
         if unit.state == OPEN:
             self._join_open(account, state, unit, item)
             return unit
-        return self._meet_ended(account, state, unit, item, key)
+        return self._meet_ended(account, state, unit, item, meter, key)
 
     def _meet_ended(
-        self, account: AccountState, state: MeterState, unit: Unit, item: Item, key: str | None
+        self,
+        account: AccountState,
+        state: MeterState,
+        unit: Unit,
+        item: Item,
+        now: Meter,
+        key: str | None,
     ) -> Unit | str:
-        """D15."""
+        """D15. `now` is the meter at the event's time, for a next unit; this one keeps its own (ruling 9)."""
         meter, time, clock = unit.meter, item.time, self.clock
         sealed = unit.state == SEALED
         if sealed and self._is_new_retry(unit, item):  # a
@@ -306,7 +312,7 @@ class Lifecycle:
             if sealed and reopen.same_unit and unit.inside(reopen.within_us, time, clock):
                 return self._reopen(account, state, unit, item)
             if key == unit.key:  # D55
-                return self._open(account, state, item, meter, key, unit.ordinal + 1)
+                return self._open(account, state, item, now, key, unit.ordinal + 1)
         settling = sealed and unit.inside(meter.settle_us, time, clock)
         deciding = sealed and item.shape.is_verdict and unit.takes_verdict(item.shape.type, time, clock)
         if not settling and not deciding:  # e
@@ -318,6 +324,8 @@ class Lifecycle:
             self._note_verdict(unit, item)
         self.books.book(unit, item.offset)
         self.schedule(unit)
+        if self.next_due < self.clock:  # a rejection may have ended its last window in the past
+            self.fire(item.offset)
         return unit
 
     @staticmethod
@@ -456,8 +464,12 @@ class Lifecycle:
 
     def decide_held(self, offset: int) -> None:
         """A publication may bring what held units lack (contract §2)."""
-        held = (u for u in self.live.values() if u.state != OPEN and u.reason in BROUGHT_LATER)
-        for unit in sorted(held, key=lambda u: u.opened_offset):
+        waiting = (
+            u
+            for u in self.live.values()
+            if u.state != OPEN and u.disposition == "held" and u.reason in BROUGHT_LATER
+        )
+        for unit in sorted(waiting, key=lambda u: u.opened_offset):
             self.touch(unit, offset)
             self.books.book(unit, offset)
             if unit.state == FINAL and not is_live(unit):
