@@ -21,7 +21,8 @@ AGREED = {"ref": "MSA", "on": "2026-09-01"}
 
 def _rules(draw: Draw, *, sized: bool, charge: bool) -> list[dict[str, Any]]:
     """A policy: rules that protect first, then those that charge (ruling 18)."""
-    none, protect = {"charge": "none"}, []
+    none: dict[str, Any] = {"charge": "none"}
+    protect: list[dict[str, Any]] = []
     if chance(draw, 3):
         protect.append({"when": "duplicate", "by": ["sha"], "within": pick(draw, ["1h", "30m"]), **none})
     for when in ("test", "internal"):
@@ -108,7 +109,8 @@ def _meter(draw: Draw, number: int) -> dict[str, Any]:
 
 def _tiers(draw: Draw, *, flat_only: bool) -> list[dict[str, Any]]:
     tiers: list[dict[str, Any]] = []
-    for top in pick(draw, [[None], ["2", None], ["1", "3", None], ["2.5", None]]):
+    tops: list[list[str | None]] = [[None], ["2", None], ["1", "3", None], ["2.5", None]]
+    for top in pick(draw, tops):
         tier: dict[str, Any] = {} if top is None else {"up_to": top}
         if flat_only:
             tier["flat"] = pick(draw, ["5.00", "8.33", "0.00"])

@@ -42,7 +42,7 @@ def instant(value: Any) -> int:
     if isinstance(value, dt.datetime):
         moment = value
     else:
-        moment = dt.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        moment = dt.datetime.fromisoformat(str(value))
     return (moment - EPOCH) // dt.timedelta(microseconds=1)
 
 
@@ -114,11 +114,12 @@ def rules_of(items: Any) -> list[Rule]:
 
 
 def _rule(item: Mapping[str, Any]) -> Rule:
-    when, wanted = item["when"], {}
+    when = item["when"]
+    wanted: dict[str, str] = {}
     if isinstance(when, Mapping):
         ((when, value),) = ((k, v) for k, v in when.items() if v is not None)
         wanted = {"size": str(value)} if when == "size" else {k: text(v) for k, v in value.items()}
-    words = {"full": Fraction(1), "none": Fraction(0), "prorata": "prorata"}
+    words: dict[Any, Fraction | str] = {"full": Fraction(1), "none": Fraction(0), "prorata": "prorata"}
     charge = item["charge"]
     charge = words[charge] if charge in words else number(charge)
     within = span(item["within"]) if item.get("within") is not None else 0

@@ -1,7 +1,7 @@
 """The month's counter of one charge in one segment, replayed from the list of its changes.
 
-Owns D30–D32, D41, D42: how included usage is used up, freed and handed on. A counter keeps nothing but its list of
-changes; every figure is worked out from the first change on, each time it is asked.
+Owns D30–D32, D41, D42: how included usage is used up, freed and handed on. A counter keeps nothing but its
+list of changes; every figure is worked out from the first change on, each time it is asked.
 """
 
 from __future__ import annotations

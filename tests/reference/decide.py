@@ -83,7 +83,7 @@ def _under(
 
 
 def _together(ones: list[OneCharge]) -> tuple[str, str, Fraction]:
-    """Several charges: held while any is held (D37), else billable if any bills, with the first such reason."""
+    """Several charges: held while any is held (D37), else billable if any bills; the first one's reason."""
     for wanted in ("held", "billable"):
         for disposition, reason, fraction, _ in ones:
             if disposition == wanted:
@@ -126,7 +126,7 @@ def _matches(unit: Unit, rule: Rule, facts: set[str], is_copy: Callable[[Unit, R
 
 
 def merged(meter_rules: list[Rule], charge_rules: list[Rule]) -> list[Rule]:
-    """Ruling 19: a charge's rule stands in place of the meter's of the same condition; its others come last."""
+    """Ruling 19: a charge's rule takes the place of the meter's of that condition; its others come last."""
     own = {(r.when, tuple(sorted(r.wanted.items()))): r for r in charge_rules}
     merged_rules = []
     for rule in meter_rules:
@@ -137,7 +137,7 @@ def merged(meter_rules: list[Rule], charge_rules: list[Rule]) -> list[Rule]:
 def policy(
     unit: Unit, rules: list[Rule], facts: set[str], is_copy: Callable[[Unit, Rule], bool]
 ) -> tuple[str, Fraction]:
-    """Reason and fraction: first match wins, but not over a default `none` that no rule mentions (ruling 18)."""
+    """Reason and fraction: first match wins, but not over a default `none` that no rule mentions."""
     match = next((r for r in rules if _matches(unit, r, facts, is_copy)), None)
     reason, fraction = ("ok", Fraction(1)) if match is None else (match.reason, _fraction(unit, match))
     if fraction == 0:

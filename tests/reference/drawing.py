@@ -1,7 +1,8 @@
 """How logs are drawn: one of some options, or a chance, from Hypothesis or from a seeded generator.
 
-Owns the two primitives; the first option is the simplest, so that a failure shrinks towards it. Hypothesis
-shrinks well but likes to repeat itself; `random.Random(seed)` draws evenly, and `reduction` makes its finds small.
+Owns the two primitives; the first option is the simplest, so that a failure shrinks towards it.
+Hypothesis shrinks well but likes to repeat itself; `random.Random(seed)` draws evenly, and `reduction` makes
+its finds small.
 """
 
 from __future__ import annotations

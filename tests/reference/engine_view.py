@@ -41,7 +41,7 @@ def _publication(text: str) -> bytes:
 
 @lru_cache(maxsize=1)
 def _books() -> tuple[bytes, bytes]:
-    """The book's text in a publication, and that of a book without models: own prices are all that is compared."""
+    """The book's text in a publication, and that of an empty book: own prices are all that is compared."""
     book = snapshot()
     empty = {key: [] if isinstance(value, list) else value for key, value in book.items()}
     return b'"book":' + canonical_json(book), b'"book":' + canonical_json(empty)
@@ -78,10 +78,10 @@ class Store:
         self.events += _events(out.events)
         if self.marker is not None and self.marker.generation != checkpoint.generation:
             self.state.clear()
-        for row in checkpoint.state:
-            self.state.pop((row.kind, row.entity), None)
-            if row.body:
-                self.state[row.kind, row.entity] = row
+        for fact in checkpoint.state:
+            self.state.pop((fact.kind, fact.entity), None)
+            if fact.body:
+                self.state[fact.kind, fact.entity] = fact
         self.largest_state = max(self.largest_state, len(self.state))
         self.marker = checkpoint
 

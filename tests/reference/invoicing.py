@@ -55,7 +55,7 @@ def invoice(walk: Walk, account: str, month: int) -> list[InvoiceLine] | None:
 
 def plans_of(calendar: Calendar, account: str, month: int) -> dict[tuple[str, int], Plan]:
     """Plans of the month's days, in order."""
-    found = {}
+    found: dict[tuple[str, int], Plan] = {}
     for day in calendar.days(month):
         plan = calendar.plan_on(account, day)
         if plan is not None:

@@ -1,7 +1,7 @@
 """What a request cost, as the reference rater computes it: the provider's bill, else own prices (ruling 29).
 
 Owns a naive reading of `costs:`; knows no price book (the comparisons use catalogs with own prices only).
-Amounts are Fractions of the catalog's currency, rounded half up to 12 decimals once a request; None is unpriced.
+Amounts are Fractions in the catalog's currency, rounded half up to 12 decimals once a request; None unpriced.
 """
 
 from __future__ import annotations

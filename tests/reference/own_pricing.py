@@ -66,7 +66,7 @@ def converted(charge: Charge, paid: Fraction) -> Fraction:
 def f(
     charge: Charge, paid: Mapping[tuple[str, ...], tuple[Fraction, Fraction]], maximum: Fraction | None
 ) -> Fraction:
-    """f of a charge: its prices' paid quantities and cost bases, capped, rounded half up to 12 decimals (D31)."""
+    """f of a charge by its prices' paid quantities and cost bases, capped, rounded half up to 12 decimals."""
     total = sum(
         (price_of(charge.prices[v], converted(charge, q), c) for v, (q, c) in paid.items()), Fraction(0)
     )

@@ -9,15 +9,15 @@ Usage::
 
     figures = rate([Publication(0, document), EventRecord(1, raw), Tick(2, time_us)], kafka=False)
 
-Questions that the contract leaves open and how they are read here (where semantics.md has no number yet):
+Questions that contract and semantics.md leave open, and how they are read here:
 
-Q1. A verdict without its meter's key whose runs are unknown is `no_unit` (it can be retried), not `no_key`:
-    ruling 7 is about verdicts, ruling 8 about events that cost.
-Q2. An event that lacks a `match` attribute joins its run's unit even when it carries a key of its own (ruling 8).
-Q3. "First event of a retry run not seen before" looks at ordinary events only; a run that already had an
-    ordinary event in the unit, with or without `retry_of`, is seen.
-Q4. For D15b, "later than the end" is later than the unit's current `ended`; the windows run from the first.
-Q5. A unit that is opened by an event with `retry_of` has condition `retry`, also when it is a next unit (key~2).
+Q1. An event that lacks a `match` attribute joins its run's unit, even if it carries a key (ruling 8).
+Q2. "First event of a retry run not seen before" looks at ordinary events with `retry_of` only.
+Q3. For D15b, "later than the end" is later than the unit's current `ended`; the windows run from the first.
+Q4. A unit that is opened by an event with `retry_of` has condition `retry`, also as a next unit (key~2).
+Q5. A request that nobody had priced takes the cost of the first later catalog that prices it, at the first
+    decision of its unit after that catalog's publication, whether the unit bills or not.
+Q6. A unit that is re-opened stays an original of duplicates, with its former end, until it is decided again.
 """
 
 from __future__ import annotations
@@ -167,12 +167,12 @@ def _figures(walk: Walk, fates: dict[int, str]) -> Figures:
         prices = {v: PriceFigures(now.total[v], now.included[v], now.cost[v]) for v in now.total}
         figures.charges[key] = ChargeFigures(counter.amount(), prices)
     figures.cost_only = {row.offset: row for row in walk.cost_only}
-    for row in walk.cost_only:
-        if row.request:
-            figures.request_costs[row.offset] = row.cost
+    for alone in walk.cost_only:
+        if alone.request:
+            figures.request_costs[alone.offset] = alone.cost
     for unit in walk.units:
-        for event, cost in zip(unit.requests, _costs(unit), strict=True):
-            figures.request_costs[event.order] = cost or Fraction(0)
+        for event, known in zip(unit.requests, _costs(unit), strict=True):
+            figures.request_costs[event.order] = known or Fraction(0)
     return figures
 
 

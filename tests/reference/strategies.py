@@ -1,7 +1,7 @@
 """Hypothesis strategies for logs: histories that press on every boundary at once.
 
-Owns what is drawn of events, ticks and publications. A history is a list of small steps over few accounts, runs
-and keys; times cluster around the deadlines (idle, settle, within …, exactly, and a microsecond to either side).
+Owns what is drawn of events, ticks and publications. A history is a list of small steps over few accounts,
+runs and keys; times cluster around the deadlines (idle, settle, within …, and a microsecond to either side).
 
 Two modes: files (the clock is the highest event time, ticks move it) and Kafka (given timestamps).
 """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from tests.reference.builders import START, a_catalog, a_plan, after, an_event, files
 from tests.reference.catalog_view import instant
 from tests.reference.invoicing import invoice
-from tests.reference.rater import Figures, UnitFigures
+from tests.reference.rater import Figures
 
 DONE = "work.completed"
 
@@ -17,13 +18,13 @@ def meters(**changes: object) -> dict[str, object]:
     return {"runs": {"unit": "run", "workflow": "wf", **changes}}
 
 
-def unit(figures: Figures, key: str = "r1") -> UnitFigures:
+def unit(figures: Figures, key: str = "r1") -> Any:
     """The unit of a key."""
     (found,) = [u for u in figures.units.values() if u.key == key]
     return found
 
 
-def billed(figures: Figures, charge: str = "Runs") -> Fraction:
+def billed(figures: Figures, charge: str = "Runs") -> Any:
     """f(Q) of a charge, over all segments."""
     return sum((c.amount for (_, name), c in figures.charges.items() if name == charge), Fraction(0))
 
@@ -93,7 +94,7 @@ def test_a_retry_joins_the_original_and_its_cost_counts() -> None:
         an_event(at=after("2m"), run="r2", retry_of="r1"),
         an_event(DONE, after("3m"), run="r2", retry_of="r1"),
     )
-    assert list(u.key for u in figures.units.values()) == ["r1"]
+    assert [u.key for u in figures.units.values()] == ["r1"]
     assert (unit(figures).reason, unit(figures).attempts, unit(figures).requests) == ("ok", 2, 2)
     assert billed(figures) == 1
 
@@ -118,7 +119,7 @@ def test_a_business_duplicate_repeats_a_billed_unit() -> None:
     """Ruling 22: the failed first copy is no original, the second bills, the third repeats it."""
     rule = {"when": "duplicate", "by": ["sha"], "within": "1h", "charge": "none"}
     catalog = a_catalog(meters=meters(policy=[rule]))
-    same = {"attributes": {"sha": "s"}}
+    same: dict[str, Any] = {"attributes": {"sha": "s"}}
     figures = files(
         catalog,
         an_event("work.failed", run="r1", **same),
@@ -162,7 +163,7 @@ def test_a_ticket_reopens_inside_the_window_and_is_the_next_one_past_it() -> Non
     """`reopen`: the same unit for 7 days, then key~2."""
     ticket = meters(unit="ticket", key="ticket", reopen={"within": "7d", "as": "same_unit"})
     catalog = a_catalog(meters=ticket)
-    about = {"attributes": {"ticket": "t1"}}
+    about: dict[str, Any] = {"attributes": {"ticket": "t1"}}
     closed = [an_event(**about), an_event("work.closed", after("1h"), **about)]
     inside = files(catalog, *closed, an_event(at=after("1h", "7d"), **about))
     assert (unit(inside, "t1").state, len(inside.units)) == ("open", 1)
@@ -254,7 +255,7 @@ def test_an_unpriced_model_holds_the_unit_until_a_catalog_prices_it() -> None:
 def test_events_without_meter_key_or_unit_are_cost_only() -> None:
     """Reasons `unmetered`, `no_key`, `background`; a verdict without a unit is no_unit."""
     catalog = a_catalog(meters=meters(key="doc"))
-    about = {"attributes": {"doc": "d1"}}
+    about: dict[str, Any] = {"attributes": {"doc": "d1"}}
     figures = files(
         catalog,
         an_event(workflow="elsewhere"),
@@ -299,7 +300,7 @@ def test_outcomes_before_the_agreement_are_not_billed() -> None:
 
 
 def test_a_draft_invoice_has_usage_minimum_and_fees() -> None:
-    """Usage 2.00, charge minimum 3.00, plan minimum 10.00, fee 31.00 prorated to 15 of 31 days, once 100.00."""
+    """Two units at 1.00; minimums, a monthly fee of 31.00 for 15 of 31 days, and one of 100.00 once."""
     fees = [
         {"name": "Setup", "amount": "100.00", "when": "once"},
         {"name": "Platform", "amount": "31.00", "when": "monthly"},

@@ -19,7 +19,7 @@ ENDED_WELL = ("work.completed", "work.closed")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a request cost, and the `effective` of the catalog that brought its price (0: that of its time)."""
+    """What a request cost; `effective` of the later catalog that brought its price, else 0."""
 
     amount: Fraction
     effective: int = 0
@@ -44,9 +44,7 @@ class Unit:
     number: int  # 2 for key~2
     opened: int  # log offset
     events: list[Event] = field(default_factory=list)
-    costs: dict[int, Fraction | None] = field(
-        default_factory=dict
-    )  # by offset; under the catalog of its time
+    costs: dict[int, Cost | None] = field(default_factory=dict)  # by offset; None while nobody knows
     verdicts: list[Event] = field(default_factory=list)  # those with effect
     stretch: int = 0  # index of the event that opened or last re-opened it
     opened_as_retry: bool = False

@@ -220,7 +220,7 @@ class Walk:
         self._join(event, unit)
 
     def _meet(self, event: Event, unit: Unit, now: Meter, *, by_run: bool) -> str:
-        """An event meets its unit (D13–D15). `now` is the meter at its time, for a next unit; this one keeps its own."""
+        """An event meets its unit (D13–D15); `now` is the meter at its time, for a next unit."""
         meter = unit.meter
         own_key = event.run if meter.key is None else event.attributes.get(meter.key)
         if unit.sealed_at is None and event.ordinary and event.time > unit.ended_candidate():
