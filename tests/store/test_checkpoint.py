@@ -160,6 +160,25 @@ def test_identities_end_at_the_marker_and_at_the_horizon(store: Store) -> None:
     assert chunks == [(["acme"], ["gw"], ["in"], [NOVEMBER_US])]
 
 
+def test_each_account_has_its_own_horizon(store: Store) -> None:
+    """A quiet account still remembers what is old for a busy one; whole months inside need no look."""
+    day_us = 86_400_000_000
+    given = events(
+        an_event("busy-old", 1, time=NOVEMBER_US - 60 * day_us),
+        an_event("busy-new", 2, time=NOVEMBER_US + day_us),
+        an_event("quiet", 3, account="quiet", source="other", time=NOVEMBER_US - 60 * day_us),
+    )
+    store.write_checkpoint(a_checkpoint(last_offset=9, output=rows.Output(given)))
+    marker = checkpoint.read_marker(store, 0)
+    assert marker is not None
+    found = {
+        (account, source, name)
+        for chunk in checkpoint.read_identities(store, marker, 35 * day_us)
+        for account, source, name, _ in zip(*chunk, strict=True)
+    }
+    assert found == {("acme", "gw", "busy-new"), ("quiet", "other", "quiet")}
+
+
 def test_final_units_are_read_up_to_the_marker(store: Store) -> None:
     """Newest version of each unit, final ones only."""
     units = [

@@ -203,30 +203,35 @@ def read_identities(store: Store, marker: Marker, horizon_us: int) -> Iterator[I
     """
     parameters = _parameters(marker, horizon_us)
     months = store.query(
-        "SELECT toYYYYMM(time) AS month, min(offset), max(offset), count() FROM events "
+        "SELECT toYYYYMM(time) AS month, min(offset), max(offset), count(), "
+        f"min(time) >= (SELECT max(since) FROM {_HORIZON}) FROM events "
         "WHERE partition = {partition:UInt32} AND offset <= {last:Int64} AND time >= "
         f"(SELECT min(since) FROM {_HORIZON}) GROUP BY month ORDER BY month",
         parameters,
     )
-    for month, low, high, count in months.rows:
+    for month, low, high, count, is_inside in months.rows:
         step = max((high - low + 1) * IDENTITY_CHUNK // count, 1)
         for start in range(low, high + 1, step):
             end = min(start + step - 1, high)
-            yield from _identities(store, parameters | {"month": month, "start": start, "end": end})
+            span = parameters | {"month": month, "start": start, "end": end}
+            yield from _identities(store, span, is_inside)
 
 
-def _identities(store: Store, parameters: dict[str, int]) -> Iterator[Identities]:
-    """Those of one month in a span of offsets. A row that is there twice is harmless: the set is the same."""
+def _identities(store: Store, span: dict[str, int], is_inside: bool) -> Iterator[Identities]:
+    """Those of one month in a span of offsets. A row that is there twice is harmless: the set is the same.
+
+    `is_inside`: all of the month lies inside every account's horizon.
+    """
     table = store.query_arrow(
         "SELECT account, source, id, toUnixTimestamp64Micro(time) AS time_us FROM events "
-        f"INNER JOIN {_HORIZON} USING (account) "
-        "WHERE partition = {partition:UInt32} AND toYYYYMM(time) = {month:UInt32} "
-        "AND offset BETWEEN {start:Int64} AND {end:Int64} AND time >= since",
-        parameters,
+        + ("" if is_inside else f"INNER JOIN {_HORIZON} USING (account) ")
+        + "WHERE partition = {partition:UInt32} AND toYYYYMM(time) = {month:UInt32} "
+        "AND offset BETWEEN {start:Int64} AND {end:Int64}" + ("" if is_inside else " AND time >= since"),
+        span,
     )
     if table.num_rows:
-        accounts, sources, ids = (_texts(table.column(name)) for name in ("account", "source", "id"))
-        yield accounts, sources, ids, table.column("time_us").to_pylist()
+        accounts, sources = (_few_texts(table.column(name)) for name in ("account", "source"))
+        yield accounts, sources, _texts(table.column("id")), table.column("time_us").to_pylist()
 
 
 def read_finals(store: Store, marker: Marker, horizon_us: int) -> Iterator[Final]:
@@ -249,6 +254,13 @@ def read_finals(store: Store, marker: Marker, horizon_us: int) -> Iterator[Final
 def _parameters(marker: Marker, horizon_us: int) -> dict[str, int]:
     seconds = (horizon_us + _DAY_US) // 1_000_000 + 1
     return {"partition": marker.partition, "last": marker.last_offset, "horizon": seconds}
+
+
+def _few_texts(column: pa.ChunkedArray) -> list[str]:
+    """A column of few distinct texts, each made once."""
+    coded = column.dictionary_encode().combine_chunks()
+    texts = [text.decode() for text in coded.dictionary.to_pylist()]
+    return [texts[code] for code in coded.indices.to_pylist()]
 
 
 def _texts(column: pa.ChunkedArray) -> list[str]:
