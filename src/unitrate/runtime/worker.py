@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from unitrate.errors import InputError
+from unitrate.errors import InputError, LogUnavailable
 from unitrate.runtime import rekeying, transport, worker_web
 from unitrate.runtime.group_commit import GroupCommit
 from unitrate.runtime.kafka_connection import KafkaConnection
@@ -332,6 +332,18 @@ def _declare(app: faust.App, runs: Runs) -> None:
     worker_web.declare(app, runs.current, partial(time.time))
 
 
+def _partitions(connection: KafkaConnection) -> int:
+    """Number of partitions of the log; waits for brokers that are away."""
+    pause_s = 0.5
+    while True:
+        try:
+            return asyncio.run(log_partitions(connection))
+        except (KafkaError, LogUnavailable) as error:
+            log.warning("%s; waiting for it", error)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 15.0)
+
+
 def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -347,7 +359,7 @@ def run(options: WorkerOptions) -> int:
     for name in ("faust", "mode", "aiokafka", "aiohttp"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # What is missing is said in one line, before anything starts.
-    partitions = asyncio.run(log_partitions(options.connection))
+    partitions = _partitions(options.connection)
     _check_port(options.web_port)
     app, _ = make_app(options, partitions)
     # The fold makes hardly any cycles, and its state is large: rare collections, not of all of it.
