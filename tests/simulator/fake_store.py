@@ -140,7 +140,7 @@ class Questions:
             return [(generation,) for generation in sorted(found, reverse=True) if generation < own]
         if "AS month, min(offset)" in sql:
             offsets = [row["offset"] for row in self._events(given)]
-            return [(0, min(offsets), max(offsets), len(offsets))] if offsets else []
+            return [(0, min(offsets), max(offsets), len(offsets), True)] if offsets else []
         raise AssertionError(f"the simulator does not know this query: {sql}")
 
     def query_arrow(self, sql: str, given: dict[str, Any]) -> pa.Table:
