@@ -1,7 +1,7 @@
 """Price models against worked examples that are not ours: figures from the documentation of billing systems.
 
 Each example is one unit that measures the example's quantity (`of: pages`), taken through the whole engine
-and through the reference rater. The source is named by the title of its page; the figures are all that was taken.
+and through the reference rater. The source is named by its page's title; the figures are all that was taken.
 """
 
 from __future__ import annotations
