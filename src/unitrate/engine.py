@@ -258,6 +258,12 @@ class Engine:
         self.generation, self.since, self.due_generation = offset, 0, True
         return True
 
+    def compact(self) -> None:
+        """Move identities and stubs that are no longer recent to where they take few bytes."""
+        for kept in (self.seen, self.life.stubs):
+            if len(kept.recent) >= kept.limit:
+                kept.compact(min((a.oldest_day for a in self.accounts.values()), default=0))
+
     # ------------------------------------------------------------ accounts and rejects
 
     def stream(self, account: str, source: str) -> Stream:

@@ -144,6 +144,7 @@ class Facts:
             loaders[row.kind](row, decode(row.body))
         self._load_identities(identities)
         self._load_finals(finals)
+        self._engine.compact()
         self._index()
 
     def _load_account(self, row: StateRow, body: list[Any]) -> None:
@@ -194,7 +195,7 @@ class Facts:
         for account_id, meter, name, ordinal, ended, runs in finals:
             account = engine.accounts.get(account_id)
             if account is not None and ended // DAY_US >= account.oldest_day:
-                engine.life.load_stub(account.meter(meter), name, ordinal, ended, msgspec.json.decode(runs))
+                engine.life.load_stub(account, meter, name, ordinal, ended, msgspec.json.decode(runs))
 
     def _index(self) -> None:
         """Maps and timers, from the units."""

@@ -179,8 +179,7 @@ def fold(engine: Engine, batch: Batch) -> int:
     engine.counts["records"] += taken
     engine.counts["accepted"] += accepted
     extend(engine, entries)
-    if len(recent) >= seen.limit:
-        seen.compact(min((a.oldest_day for a in engine.accounts.values()), default=0))
+    engine.compact()
     return taken
 
 

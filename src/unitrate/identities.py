@@ -105,23 +105,22 @@ class Seen:
                     found[i] = max(int(segment.days[at]), found.get(i, -(2**31)))
         return found
 
-    def get(self, one: bytes) -> tuple[int, int] | None:
-        """(day, payload) of the entry with the latest day, or None."""
+    def get(self, one: bytes, since_day: int = -(2**31)) -> tuple[int, int] | None:
+        """(day, payload) of the entry with the greatest payload of those since a day, or None."""
+        found: list[tuple[int, int]] = []
         day = self.recent.get(one)
         if day is not None:
-            return day, 0 if self.payloads is None else self.payloads[one]
-        best = None
+            found.append((day, 0 if self.payloads is None else self.payloads[one]))
         if self._segments:
             high, low = _halves(one)
             for segment in self._segments:
                 for _, at in segment.find(high, low):
                     payload = 0 if segment.payload is None else int(segment.payload[at])
-                    if best is None or segment.days[at] > best[0]:
-                        best = int(segment.days[at]), payload
-        return best
+                    found.append((int(segment.days[at]), payload))
+        return max((f for f in found if f[0] >= since_day), key=lambda f: f[1], default=None)
 
     def add(self, one: bytes, day: int, payload: int = 0) -> None:
-        """Remember a digest; a later day replaces an earlier one."""
+        """Remember a digest; it replaces what stands among the recent ones."""
         self.recent[one] = day
         if self.payloads is not None:
             self.payloads[one] = payload

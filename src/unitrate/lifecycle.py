@@ -22,7 +22,8 @@ from unitrate.state import derived_id
 from unitrate.timeline import civil_month
 from unitrate.units import FINAL, NEVER, OPEN, SEALED, EndEvent, Unit, Verdict
 
-_ORDINAL_BITS = 11  # a stub's payload: end (µs), then ordinal
+_END_BITS = 52  # a stub's payload: ordinal, then end (µs)
+_MOST_UNITS = 2**11 - 1  # of one key inside the horizon that are told apart
 _FAILED_STATUS = {"error": "work.failed", "timeout": "work.failed", "cancelled": "work.cancelled"}
 
 
@@ -72,8 +73,8 @@ class Stub:
 
     def __init__(self, payload: int, by_run: bool) -> None:
         self.by_run = by_run
-        self.ended = payload >> _ORDINAL_BITS
-        self.ordinal = payload & ((1 << _ORDINAL_BITS) - 1)
+        self.ended = payload & ((1 << _END_BITS) - 1)
+        self.ordinal = payload >> _END_BITS
 
 
 class Lifecycle:
@@ -86,7 +87,7 @@ class Lifecycle:
         self.live: dict[str, Unit] = {}
         self.dirty: list[Unit] = []
         self.gone: list[Unit] = []
-        self.stubs = Seen(with_payload=True)
+        self.stubs = Seen(with_payload=True, recent_limit=50_000)
         self._heap: list[tuple[int, int, Unit]] = []
         self.next_due = NEVER
 
@@ -159,27 +160,31 @@ class Lifecycle:
         self.gone.append(unit)
         if unit.meter.each is not None:
             return
-        state = self.books.accounts[unit.account].meter(unit.meter.name)
+        account = self.books.accounts[unit.account]
+        state = account.meter(unit.meter.name)
         if state.keys.get(unit.key) is unit:
             del state.keys[unit.key]
-            self.add_stub(digest(state.head, unit.key), unit.ended, unit.ordinal)
+        self._add_stub(account, digest(state.head, unit.key), unit.ended, unit.ordinal)
         for run in unit.runs:
             if state.runs.get(run) is unit:
                 del state.runs[run]
-            self.add_stub(digest(state.run_head, run), unit.ended, unit.ordinal)
+            self._add_stub(account, digest(state.run_head, run), unit.ended, 0)
 
-    def add_stub(self, which: bytes, ended: int, ordinal: int) -> None:
-        """Remember a final unit's key or run for the horizon; the latest end stands."""
-        former = self.stubs.get(which)
-        payload = ended << _ORDINAL_BITS | min(ordinal, (1 << _ORDINAL_BITS) - 1)
-        if former is None or former[1] <= payload:
+    def _add_stub(self, account: AccountState, which: bytes, ended: int, ordinal: int) -> None:
+        """Remember a final unit's key (the highest ordinal stands) or run (the latest end) for the horizon.
+
+        Of every final unit, in whatever order: so that recovery, which reads them all, remembers the same.
+        """
+        payload = min(ordinal, _MOST_UNITS) << _END_BITS | ended
+        former = self.stubs.get(which, account.oldest_day)
+        if former is None or former[1] < payload:
             self.stubs.add(which, ended // DAY_US, payload)
 
     def _stub(self, account: AccountState, head: bytes, last: str, by_run: bool = True) -> Stub | None:
         if not self.stubs.recent and not self.stubs.has_older:
             return None
-        found = self.stubs.get(digest(head, last))
-        return None if found is None or found[0] < account.oldest_day else Stub(found[1], by_run)
+        found = self.stubs.get(digest(head, last), account.oldest_day)
+        return None if found is None else Stub(found[1], by_run)
 
     # ------------------------------------------------------------ routing to a unit
 
@@ -249,12 +254,15 @@ class Lifecycle:
 
     # ------------------------------------------------------------ recovery
 
-    def load_stub(self, state: MeterState, name: str, ordinal: int, ended: int, runs: list[str]) -> None:
+    def load_stub(
+        self, account: AccountState, meter: str, name: str, ordinal: int, ended: int, runs: list[str]
+    ) -> None:
         """A final unit of the `units` table; `name` is its key as people see it."""
+        state = account.meter(meter)
         key = name if ordinal == 1 else name.removesuffix(f"~{ordinal}")
-        self.add_stub(digest(state.head, key), ended, ordinal)
+        self._add_stub(account, digest(state.head, key), ended, ordinal)
         for run in runs:
-            self.add_stub(digest(state.run_head, run), ended, ordinal)
+            self._add_stub(account, digest(state.run_head, run), ended, 0)
 
     def index(self, unit: Unit, account: AccountState) -> None:
         """Find a restored unit by its key and runs again; call in the order of opening."""

@@ -7,6 +7,8 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.engine.builders import a_catalog, an_event, raw
+from unitrate.engine import Batch, Engine
 from unitrate.identities import Seen, digest, prefix
 
 
@@ -75,3 +77,27 @@ def test_days_before_the_horizon_are_dropped_when_segments_merge() -> None:
         seen.compact(day - 35)
     assert len(seen) < 100 * 35 * 6
     assert len(seen) >= 100 * 35
+
+
+def test_the_stubs_of_final_units_become_few_bytes_too() -> None:
+    """I7: a unit that is over leaves 28 bytes and its share of a filter, not an object."""
+    engine = Engine()
+    engine.publish(0, a_catalog())
+    engine.life.stubs.limit = 100
+    minute = 0
+    for n in range(40):
+        events = []
+        for i in range(10):
+            minute += 1
+            time = f"2026-10-{1 + minute // 1440:02d}T{minute // 60 % 24:02d}:{minute % 60:02d}:00Z"
+            events.append(
+                raw(an_event(id=f"{n}-{i}", type="work.completed", time=time, data__run_id=f"r{n}-{i}"))
+            )
+        offset = 1 + n * 20
+        engine.fold(Batch(events, range(offset, offset + 10), 2**60, None, str))
+        engine.tick(offset + 15, engine.clock_us + 86_400_000_001)
+        minute += 1440
+        if minute > 28 * 1440:
+            break
+    assert len(engine.life.stubs.recent) < 100
+    assert len(engine.life.stubs) > 150
