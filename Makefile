@@ -8,11 +8,12 @@ TESTS ?= tests
 STORE ?= demo-store
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
-.PHONY: help setup demo test lint format lock schemas readme wheel mutants bench clean
+.PHONY: help setup demo test chaos lint format lock schemas readme wheel mutants bench clean
 
 help:
 	@echo "make demo     real agent runs become bills, in about a minute"
 	@echo "make test     all tests (TESTS=tests/catalog for some)"
+	@echo "make chaos    kills, stalls and faults on the real broker, at the machine's own timing"
 	@echo "make setup    .venv with the unitrate command; the others do it by themselves"
 	@echo "make lint     ruff, mypy, import contracts, schemas and compose file"
 	@echo "make format   ruff's formatting and safe fixes"
@@ -32,7 +33,7 @@ $(READY): requirements.lock requirements-bootstrap.lock pyproject.toml hatch_bui
 	  echo "unitrate needs Python 3.11 or newer; $(PYTHON) is older (make PYTHON=/path/to/python3.11)" >&2; exit 2; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
-	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock \
+	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock \
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --offline --no-deps --no-build-isolation -e .
 	@touch $(READY)
@@ -42,6 +43,9 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(TESTS)
+
+chaos: $(READY)
+	@$(BIN)/python -m pytest -m chaos tests/kafka
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from tests.infra.cluster import Broker, ClickHouse, Installation
 from tests.kafka.chaos import Chaos, run
 from tests.kafka.traffic import write_catalog
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.chaos]
 
 
 def test_no_row_differs_after_kills_stalls_and_faults(
