@@ -54,7 +54,8 @@ class Unit:
     window_end: int = 0  # the first `ended` of this sealing: windows run from it
     waited_out: bool = False  # the accept timer of this sealing has fired
     decision: Decision | None = None
-    decided_end: int = 0  # its end when it was last decided; an original that is re-opened stays one
+    decided_end: int = 0  # its end, and how many events it had, when it was last decided:
+    decided_events: int = 0  # an original that is re-opened stays the one it was
     quantity_then: int = 0
     escalated: bool = False  # while open or inside settle (D19)
     pin: Pin | None = None
@@ -207,10 +208,11 @@ class Unit:
 
     # -- what it is -------------------------------------------------------------------------------------
 
-    def attribute(self, name: str) -> str | None:
-        """Aggregated value as text (ruling 13, D36)."""
+    def attribute(self, name: str, first: int | None = None) -> str | None:
+        """Aggregated value as text (ruling 13, D36); of its first so many events, if asked."""
         how = self.meter.how.get(name, "last")
-        found = sorted((e for e in self.events if name in e.attributes), key=lambda e: (e.time, e.order))
+        having = [e for e in self.events[:first] if name in e.attributes]
+        found = sorted(having, key=lambda e: (e.time, e.order))
         values = [e.attributes[name] for e in found]
         if how in ("first", "last"):
             return None if not values else values[0 if how == "first" else -1]

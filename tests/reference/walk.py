@@ -320,7 +320,7 @@ class Walk:
                 and other.decided_end + rule.within >= self._horizon(unit.account)
                 and abs(other.decided_end - unit.ended) <= rule.within
             ):
-                if [other.attribute(name) for name in rule.by] == values:
+                if [other.attribute(name, other.decided_events) for name in rule.by] == values:
                     return True
         return False
 
@@ -329,7 +329,8 @@ class Walk:
         self._price(unit)
         decision = decide(unit, self.calendar, self._is_copy)
         before = unit.booked
-        unit.decision, unit.decided_end, unit.quantity_then = decision, unit.ended, unit.quantity
+        unit.decision, unit.quantity_then = decision, unit.quantity
+        unit.decided_end, unit.decided_events = unit.ended, len(unit.events)
         names = [*before, *(n for n in decision.shares if n not in before)]
         for name in names:
             old, new = before.get(name), decision.shares.get(name)
