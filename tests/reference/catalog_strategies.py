@@ -63,12 +63,12 @@ def _rules(draw: Draw, *, sized: bool, charge: bool) -> list[dict[str, Any]]:
     return protect + guarded + [r for r in chosen if r["charge"] != "none"]
 
 
-def _meter(draw: Draw, number: int) -> dict[str, Any]:
+def _meter(draw: Draw, number: int, *, each: bool = True) -> dict[str, Any]:
     meter: dict[str, Any] = {
         "unit": pick(draw, ["run", "document", "ticket", "outcome", "conversation", "action"])
     }
     meter["workflow"] = pick(draw, [f"w{number}", [f"w{number}", "other"]])
-    if chance(draw, 4 if number else 16):
+    if each and chance(draw, 4 if number else 16):
         meter["workflow"] = f"w{number}" if number else "w*"
         meter["each"] = pick(draw, [{"type": "ai.request", "operation": "tool"}, {"type": "work.completed"}])
         meter["policy"] = _rules(draw, sized=False, charge=False)
@@ -257,7 +257,7 @@ def document(draw: Draw, start: int) -> dict[str, Any]:
         "effective": "2026-09-01T00:00:00Z",
         "currency": "USD",
         "timezone": zones["b"] if "b" not in accounts else "UTC",
-        "dedupe": "35d",
+        "dedupe": pick(draw, ["35d", "35d", "1d", "2d"]),
         "costs": costs,
         "meters": meters,
         "plans": plans,
@@ -267,7 +267,6 @@ def document(draw: Draw, start: int) -> dict[str, Any]:
 
 def next_document(draw: Draw, before: dict[str, Any], effective: int, number: int) -> dict[str, Any]:
     """A later catalog: other plans, prices, meters or accounts, the same zones and currency."""
-
     document = {**before, "catalog": f"v{number}", "effective": rfc3339(effective)}
     document["costs"] = {**before["costs"]}
     plans, accounts, meters = dict(before["plans"]), dict(before["accounts"]), dict(before["meters"])
@@ -292,12 +291,27 @@ def next_document(draw: Draw, before: dict[str, Any], effective: int, number: in
             accounts[name] = {**accounts[name], "to": _day(effective)}
         elif change == "meter":
             meter = pick(draw, list(meters))
-            if "each" not in meters[meter]:
-                meters[meter] = {
-                    **meters[meter],
-                    "end": {**meters[meter]["end"], "idle": pick(draw, ["20m", "1h"])},
-                }
+            meters[meter] = _other_meter(draw, int(meter[1:]), meters[meter])
     return {**document, "plans": plans, "accounts": accounts, "meters": meters}
+
+
+def _other_meter(draw: Draw, number: int, before: dict[str, Any]) -> dict[str, Any]:
+    """The same meter with other windows; or one that is new but for what plans and routing rest on."""
+    if "each" in before or chance(draw, 2):
+        ends = {"end": {**before["end"], "idle": pick(draw, ["20m", "1h"])}} if "end" in before else {}
+        return {**before, **ends}
+    kept = {
+        key: before[key]
+        for key in ("workflow", "match", "sizes", "attributes", "key", "terms")
+        if key in before
+    }
+    fresh = {
+        key: value for key, value in _meter(draw, number, each=False).items() if key not in ("match", "sizes")
+    }
+    policy = [
+        rule for rule in fresh["policy"] if not isinstance(rule["when"], dict) or "size" not in rule["when"]
+    ]
+    return {**fresh, **kept, "policy": policy}
 
 
 def _switch(draw: Draw, account: dict[str, Any], plan: str, effective: int) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from tests.reference.catalog_strategies import document, next_document
 from tests.reference.catalog_view import DAY, SECOND, instant
 from tests.reference.drawing import Draw, chance, pick
 from tests.reference.rater import EventRecord, Publication, Record, Tick
+from unitrate.catalog.source import from_data
+from unitrate.errors import CatalogError
 
 MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
 
@@ -175,6 +177,15 @@ def _broken(draw: Draw, event: dict[str, Any]) -> bytes:
     return pick(draw, [b"{", b"[]", *map(raw, faults)])
 
 
+def holds(document: dict[str, Any]) -> bool:
+    """Whether the catalog passes `check`."""
+    try:
+        from_data(document)
+    except CatalogError:
+        return False
+    return True
+
+
 @dataclass
 class _Log:
     """A log that is being drawn."""
@@ -190,8 +201,10 @@ class _Log:
 
     @property
     def stamp(self) -> int | None:
-        """LogAppendTime of the next record."""
-        return self.now + self.behind if self.kafka else None
+        """LogAppendTime of the next record; now and then a broker's clock is behind."""
+        if not self.kafka:
+            return None
+        return self.now + self.behind - pick(self.draw, [0] * 15 + [10 * MINUTE])
 
     def step(self) -> None:
         """Let some time pass."""
@@ -204,6 +217,8 @@ class _Log:
     def event(self, work: Work, kind: str, fault: str = "") -> None:
         """One event, mostly in time."""
         late = pick(self.draw, LATENESS) + pick(self.draw, JITTER)
+        if self.kafka and chance(self.draw, 12):
+            late = -pick(self.draw, [MINUTE, 10 * MINUTE, HOUR, DAY - HOUR])  # a producer's clock ahead
         time = self.now + 25 * HOUR if fault == "future" else max(self.now - late, self.start - 60 * DAY)
         offset = len(self.records)
         event = _event(self.draw, time, offset, work, kind)
@@ -243,8 +258,10 @@ class _Log:
             ahead = pick(self.draw, [0, HOUR, DAY, 5 * DAY])
             effective = self.now + self.behind + ahead + self.version
             effective = max(effective, instant(self.document["effective"]) + 1)  # ever later
-            self.document = next_document(self.draw, self.document, effective, self.version)
-            self.records.append(Publication(offset, self.document, self.stamp))
+            document = next_document(self.draw, self.document, effective, self.version)
+            if holds(document):
+                self.document = document
+                self.records.append(Publication(offset, document, self.stamp))
         elif kind == "again" and events:
             again = pick(self.draw, events)
             self.records.append(replace(again, offset=offset, timestamp_us=self.stamp))
