@@ -200,7 +200,9 @@ class Facts:
     def _index(self) -> None:
         """Maps and timers, from the units."""
         engine = self._engine
+        for unit in engine.life.live.values():
+            engine.life.index_runs(unit, engine.accounts[unit.account])
         for unit in sorted(engine.life.live.values(), key=lambda u: (u.opened_offset, u.ordinal)):
-            engine.life.index(unit, engine.accounts[unit.account])
+            engine.life.index_key(unit, engine.accounts[unit.account])
             if unit.state != FINAL:
                 engine.life.schedule(unit)

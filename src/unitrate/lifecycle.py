@@ -264,13 +264,27 @@ class Lifecycle:
         for run in runs:
             self._add_stub(account, digest(state.run_head, run), ended, 0)
 
-    def index(self, unit: Unit, account: AccountState) -> None:
-        """Find a restored unit by its key and runs again; call in the order of opening."""
+    def index_runs(self, unit: Unit, account: AccountState) -> None:
+        """Find a restored unit by its runs again."""
         state = account.meter(unit.meter.name)
         for run in unit.runs:
             state.runs[run] = unit
-        if unit.meter.each is None:
-            state.keys[unit.key] = unit
+
+    def index_key(self, unit: Unit, account: AccountState) -> None:
+        """Find a restored unit by its key again, where that still leads to it; call in the order of opening.
+
+        It does not where every event is a unit, where a later unit of the key is final already, and where its
+        run was absorbed by another unit (D53). All runs and stubs are there before.
+        """
+        state, key = account.meter(unit.meter.name), unit.key
+        if unit.meter.each is not None:
+            return
+        later = self._stub(account, state.head, key, by_run=False)
+        if later is not None and later.ordinal > unit.ordinal:
+            return
+        if unit.meter.key is None and (key in state.runs or self._stub(account, state.run_head, key)):
+            return
+        state.keys[key] = unit
 
     # ------------------------------------------------------------ meeting a unit
 
@@ -312,11 +326,12 @@ class Lifecycle:
         sealed = unit.state == SEALED
         if sealed and self._is_new_retry(unit, item):  # a
             return self._reopen(account, state, unit, item)
-        reopen = meter.reopen
+        opener = meter if sealed else now  # of a final unit nothing but its end counts any more
+        reopen = opener.reopen
         if reopen is not None and item.shape.type == "work.reopened" and time > unit.ended:  # b
             if sealed and reopen.same_unit and unit.inside(reopen.within_us, time, clock):
                 return self._reopen(account, state, unit, item)
-        elif reopen is not None and self._opens_next(unit.ended, item, meter):
+        elif reopen is not None and self._opens_next(unit.ended, item, opener):
             if sealed and reopen.same_unit and unit.inside(reopen.within_us, time, clock):
                 return self._reopen(account, state, unit, item)
             if key == unit.key:  # D55

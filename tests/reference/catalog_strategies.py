@@ -300,7 +300,7 @@ def _other_meter(draw: Draw, number: int, before: dict[str, Any]) -> dict[str, A
     if "each" in before or chance(draw, 2):
         ends = {"end": {**before["end"], "idle": pick(draw, ["20m", "1h"])}} if "end" in before else {}
         return {**before, **ends}
-    kept = {
+    kept: dict[str, Any] = {
         key: before[key]
         for key in ("workflow", "match", "sizes", "attributes", "key", "terms")
         if key in before

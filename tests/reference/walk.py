@@ -229,9 +229,10 @@ class Walk:
             return self._join(event, unit)
         if self._is_new_retry(event, unit) and not unit.final(self.clock):
             return self._reopen(event, unit)
-        if meter.reopen_within is not None and event.type in REOPENING and not event.background:
+        rules = now if unit.final(self.clock) else meter  # of a final unit nothing but its end is remembered
+        if rules.reopen_within is not None and event.type in REOPENING and not event.background:
             if event.time > unit.ended:
-                inside = unit.inside(meter.reopen_within, event)
+                inside = unit.inside(meter.reopen_within, event) and not unit.final(self.clock)
                 if inside and meter.reopen_same:
                     return self._reopen(event, unit)
                 if event.type != "work.reopened" and own_key == unit.base_key and not by_run:  # D55
