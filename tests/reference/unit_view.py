@@ -45,6 +45,7 @@ class Unit:
     opened: int  # log offset
     events: list[Event] = field(default_factory=list)
     costs: dict[int, Cost | None] = field(default_factory=dict)  # by offset; None while nobody knows
+    known: dict[int, int] = field(default_factory=dict)  # by offset; `effective` of the catalog of its time
     verdicts: list[Event] = field(default_factory=list)  # those with effect
     stretch: int = 0  # index of the event that opened or last re-opened it
     opened_as_retry: bool = False

@@ -268,6 +268,7 @@ class Walk:
         if event.request:
             cost = self._cost(event)
             unit.costs[event.order] = None if cost is None else Cost(cost)
+            unit.known[event.order] = self.calendar.at(event.time).effective
         if unit.sealed_at is not None:
             self._decide(unit)
         elif event.type in meter.end_on:
@@ -287,6 +288,7 @@ class Walk:
         if event.request:
             cost = self._cost(event)
             unit.costs[event.order] = None if cost is None else Cost(cost)
+            unit.known[event.order] = self.calendar.at(event.time).effective
         self.units.append(unit)
         self._seal(unit, self.clock, event.time)
         return "accepted"
@@ -312,18 +314,26 @@ class Walk:
         values = [unit.attribute(name) for name in rule.by]
         if unit.pin is not None or None in values:
             return False
-        for other in self.units:
-            same = other is not unit and (other.account, other.meter.name) == (unit.account, unit.meter.name)
-            billed = other.decision is not None and other.decision.disposition == "billable"
-            if (
-                same
-                and billed
-                and other.decided_end + rule.within >= self._horizon(unit.account)
-                and abs(other.decided_end - unit.ended) <= rule.within
-            ):
-                if [other.attribute(name, other.decided_events) for name in rule.by] == values:
-                    return True
-        return False
+        originals = [
+            other
+            for other in self.units
+            if other is not unit
+            and (other.account, other.meter.name) == (unit.account, unit.meter.name)
+            and rule.by in self._repeatable(other)
+            and other.decided_end + rule.within >= self._horizon(unit.account)
+            and abs(other.decided_end - unit.ended) <= rule.within
+        ]
+        return any([o.attribute(n, o.decided_events) for n in rule.by] == values for o in originals)
+
+    @staticmethod
+    def _repeatable(unit: Unit) -> set[tuple[str, ...]]:
+        """By which attributes a unit can be repeated: if it bills, those of rules that it was decided under."""
+        decision = unit.decision
+        if decision is None or decision.disposition != "billable" or decision.plan is None:
+            return set()
+        charges = [c for c in decision.plan.charges if c.meter == unit.meter.name]
+        rules = [*unit.meter.rules, *(r for c in charges for r in c.rules)]
+        return {r.by for r in rules if r.when == "duplicate"}
 
     def _decide(self, unit: Unit) -> None:
         """Decide a sealed unit and book what changed (D32)."""
@@ -343,7 +353,7 @@ class Walk:
         """Requests that were unpriced get the price of the first later catalog that has one."""
         for event in unit.requests:
             for catalog in self.calendar.catalogs:
-                later = catalog.effective > self.calendar.at(event.time).effective
+                later = catalog.effective > unit.known[event.order]
                 if unit.costs[event.order] is None and later:
                     cost = cost_of(event, catalog)
                     unit.costs[event.order] = None if cost is None else Cost(cost, catalog.effective)
