@@ -49,8 +49,7 @@ def invoice(walk: Walk, account: str, month: int) -> list[InvoiceLine] | None:
     lines = []
     for plan in plans.values():
         lines += _usage(walk, account, month, plan)
-        lines += _fees(calendar, account, month, plan)
-    return lines
+    return lines + _fees(calendar, account, month, list(plans.values()))
 
 
 def plans_of(calendar: Calendar, account: str, month: int) -> dict[tuple[str, int], Plan]:
@@ -99,17 +98,23 @@ def _minimum(charge: Charge, share: Fraction) -> Fraction:
     return prorated_money(charge.minimum, share)
 
 
-def _fees(calendar: Calendar, account: str, month: int, plan: Plan) -> list[InvoiceLine]:
+def _fees(calendar: Calendar, account: str, month: int, plans: list[Plan]) -> list[InvoiceLine]:
+    """Fees by plan; one that is not prorated is due once a plan name, whatever the versions."""
     currency = calendar.catalogs[-1].currency
-    share = calendar.share(account, month, plan)
-    lines = []
-    for fee in plan.fees:
-        if fee.monthly:
-            amount = prorated_money(fee.amount, share) if fee.prorate else fee.amount * (share > 0)
-        else:
-            amount = fee.amount if _first_month(calendar, account, plan.name) == month else Fraction(0)
-        if minor(amount, currency):
-            lines.append(InvoiceLine("fee", fee.name, plan.id, None, None, minor(amount, currency)))
+    lines: list[InvoiceLine] = []
+    whole = set()
+    for plan in plans:
+        share = calendar.share(account, month, plan)
+        for fee in plan.fees:
+            due = share > 0 and (fee.monthly or _first_month(calendar, account, plan.name) == month)
+            amount = fee.amount
+            if fee.monthly and fee.prorate:
+                amount = prorated_money(fee.amount, share)
+            elif due:
+                due = (plan.name, fee.name) not in whole
+                whole.add((plan.name, fee.name))
+            if due:
+                lines.append(InvoiceLine("fee", fee.name, plan.id, None, None, minor(amount, currency)))
     return lines
 
 

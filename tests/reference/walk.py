@@ -327,7 +327,7 @@ class Walk:
 
     @staticmethod
     def _repeatable(unit: Unit) -> set[tuple[str, ...]]:
-        """By which attributes a unit can be repeated: if it bills, those of rules that it was decided under."""
+        """By which attributes a billed unit can be repeated: those of rules that it was decided under."""
         decision = unit.decision
         if decision is None or decision.disposition != "billable" or decision.plan is None:
             return set()
