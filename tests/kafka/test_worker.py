@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import urllib.request
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from tests.infra.cluster import Installation
-from tests.infra.processes import Child
-from tests.kafka.oracle import assert_exact
+from tests.infra.processes import Child, wait_until
+from tests.kafka.oracle import assert_exact, read_log
+from tests.kafka.test_commands import make_topic
 from tests.kafka.traffic import Traffic, write_catalog
 
 pytestmark = pytest.mark.kafka
@@ -48,3 +52,40 @@ def test_every_row_is_what_the_log_says(installation: Installation, tmp_path: Pa
     assert worker.terminate() == 0
     installation.wait_for_no_lag()
     assert assert_exact(installation.bootstrap, installation.store) > 1200
+
+
+def test_a_topic_that_brokers_did_not_know_is_assigned_once_they_do(installation: Installation) -> None:
+    """As after a broker's restart: who leads the group saw no such topic; it must not take minutes."""
+    installation.ok("init", "--partitions", "1")
+    worker = installation.worker("--rekey", "unitrate.test.late")
+    worker.start()
+    wait_until("it has the log", lambda: "goes on at" in worker.tail(), 40)
+    make_topic(installation.bootstrap, "unitrate.test.late", 1)
+
+    async def produce() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=installation.bootstrap)
+        await producer.start()
+        await producer.send_and_wait("unitrate.test.late", value=b'{"subject": "a"}')
+        await producer.stop()
+
+    asyncio.run(produce())
+
+    def forwarded() -> bool:
+        return any(record.key == b"a" for record in read_log(installation.bootstrap)[0])
+
+    wait_until("it is forwarded", forwarded, 30)
+    assert worker.terminate() == 0
+
+
+def test_no_signal_prints_a_password(installation: Installation) -> None:
+    """Faust would answer SIGUSR1 with every local variable, and SIGUSR2 with a debugger that stops it."""
+    installation.ok("init", "--partitions", "1")
+    worker = installation.worker()
+    worker.start()
+    wait_until("it runs", lambda: "goes on at" in worker.tail(), 40)
+    worker.signal(signal.SIGUSR1)
+    worker.signal(signal.SIGUSR2)
+    wait_until("it says so", lambda: "SIGUSR1 does nothing" in worker.tail(), 10)
+    assert worker.terminate() == 0
+    password = installation.store.partition("@")[0].rpartition(":")[2]
+    assert password not in worker.tail(10_000)

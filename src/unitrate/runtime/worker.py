@@ -44,6 +44,9 @@ REVOKED_FLUSH_S = 10.0
 SHUTDOWN_FLUSH_S = 20.0
 TICK_AFTER_S = 2.0  # a partition without records for this long is ticked if a timer is due …
 TICK_ANYWAY_S = 60.0  # … or after this long, so that months can close
+# A broker that has just started may not know its topics yet, and whoever leads the group then gives nobody a
+# partition. Only the next look at the topics mends that; aiokafka's own is five minutes away.
+METADATA_AGE_MS = 3_000
 US = 1_000_000
 # Faust makes a folder for tables, of which there are none.
 DATA_FOLDER = str(Path(tempfile.gettempdir()) / f"unitrate-worker-{os.getuid()}")
@@ -282,6 +285,7 @@ def make_app(options: WorkerOptions, partitions: int) -> tuple[faust.App, Runs]:
         broker_request_timeout=max(30.0, session_s + 5),
         broker_max_poll_interval=300.0,
         consumer_group_instance_id=options.instance,
+        consumer_metadata_max_age_ms=METADATA_AGE_MS,
         datadir=DATA_FOLDER,
         stream_buffer_maxsize=16,
         topic_allow_declare=False,
@@ -344,6 +348,15 @@ def _partitions(connection: KafkaConnection) -> int:
             pause_s = min(pause_s * 2, 15.0)
 
 
+class Worker(faust.Worker):
+    """Faust's, deaf to two signals: one prints all local variables, passwords too, one opens a debugger."""
+
+    def _on_sigusr1(self) -> None:
+        log.warning("SIGUSR1 does nothing here; /partitions on the web port shows how partitions do")
+
+    _on_sigusr2 = _on_sigusr1
+
+
 def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -366,7 +379,7 @@ def run(options: WorkerOptions) -> int:
     gc.set_threshold(200_000, 20, 50)
     # Threads that fold and encode hand the interpreter over rarely: each change costs the other's caches.
     sys.setswitchinterval(0.02)
-    worker = faust.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
+    worker = Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
     worker.spinner = None
     try:
         worker.execute_from_commandline()
