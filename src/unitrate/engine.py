@@ -31,7 +31,8 @@ from unitrate.timeline import Timeline
 from unitrate.units import NEVER, OPEN
 
 Act = Callable[[bytes], Callable[[int], None]]  # checks a control record's body, gives what it changes
-ENGINE_VERSION = 1  # of the fold's rules; a log may ask for a newer one, then this code halts
+ENGINE_VERSION = 1  # newest version of the fold's rules that this code knows; a log may ask for a newer one
+FIRST_VERSION = 1  # the log's, until a record in it says another: the code's would make a replay differ
 GENERATION_RECORDS = 100_000
 
 
@@ -70,7 +71,7 @@ class Engine:
         self.since = 0  # records since the generation started
         self.control_seq = 0
         self.controls: dict[str, None] = {}  # ids of control records that were taken
-        self.engine_version = ENGINE_VERSION
+        self.engine_version = FIRST_VERSION
         self.log_id = ""
         self.partitions = 1
         self.generation_records = generation_records

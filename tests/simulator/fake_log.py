@@ -14,15 +14,18 @@ from unitrate.runtime.log_records import (
     CATALOG as CATALOG_KIND,
 )
 from unitrate.runtime.log_records import (
+    ENGINE,
     GENESIS,
     Record,
     control_headers,
+    engine_body,
     genesis_body,
     tick_headers,
 )
 from unitrate.runtime.partition import as_record
 
 PARTITIONS = 2
+NEXT_RULES = 2  # version of the fold's rules that a record in the log switches to
 START_MS = 1_790_000_000_000
 
 
@@ -95,11 +98,13 @@ def _records(source: random.Random) -> list[list[LogRecord]]:
         if source.random() < 0.2:
             writer.add(b'{"subject": "account-1"}')  # before any catalog
         writer.add(_publication("first"), control_headers(CATALOG_KIND, "catalog:first"))
-        second = source.randrange(20, 60)
+        second, upgrade = source.randrange(20, 60), source.randrange(90)
         for at in range(source.randrange(40, 90)):
             _one(writer, number, source, traffic)
             if at == second:
                 writer.add(_publication("second"), control_headers(CATALOG_KIND, "catalog:second"))
+            if at == upgrade:
+                writer.add(engine_body(NEXT_RULES), control_headers(ENGINE, f"engine:{NEXT_RULES}"))
     return [writer.records for writer in writers]
 
 

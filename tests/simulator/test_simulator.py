@@ -9,23 +9,11 @@ import os
 
 import pytest
 
-from tests.simulator.simulation import Weakness, simulate
+from tests.simulator.simulation import simulate
+from tests.simulator.weaknesses import WEAK
 
 SEEDS = int(os.environ.get("UNITRATE_SIMULATOR_SEEDS", "80"))
 RATED = 10  # seeds whose figures the reference rater confirms
-WEAK = {
-    "marker_before_rows_and_state": Weakness(order="mrs"),
-    "marker_before_state": Weakness(order="rms"),
-    "marker_before_rows": Weakness(order="smr"),
-    "state_keyed_by_entity_alone": Weakness(state_key=("partition", "generation", "kind", "entity")),
-    "newest_state_loaded": Weakness(newest_state=True),
-    "identities_loaded_past_the_marker": Weakness(identities_past_marker=True),
-    "faust_off_by_one": Weakness(skip_after_marker=1),
-    "seek_ignored": Weakness(seek_ignored=True),
-    "generation_chosen_by_the_worker": Weakness(generation_by_worker=True),
-    "unknown_insert_taken_as_done": Weakness(unknown_is_done=True),
-    "catalogs_after_the_marker": Weakness(catalogs_last=True),
-}
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))

@@ -76,6 +76,11 @@ def genesis_body(log_id: str, partitions: int) -> bytes:
     return json.dumps({"log_id": log_id, "partitions": partitions}, sort_keys=True).encode()
 
 
+def engine_body(version: int) -> bytes:
+    """Body of the record that switches the fold to a version of its rules."""
+    return json.dumps({"version": version}).encode()
+
+
 def genesis_of(value: bytes | None) -> Genesis | None:
     """The genesis that a record carries; None if it is none."""
     try:
