@@ -25,6 +25,8 @@ GRANT INSERT ON unitrate.duplicates TO unitrate_ingest;
 GRANT INSERT ON unitrate.closings TO unitrate_ingest;
 GRANT INSERT ON unitrate.grants TO unitrate_ingest;
 GRANT INSERT ON unitrate.corrections TO unitrate_ingest;
+GRANT INSERT ON unitrate.rerates TO unitrate_ingest;
+GRANT INSERT ON unitrate.rerated_months TO unitrate_ingest;
 GRANT INSERT, ALTER DELETE ON unitrate.state TO unitrate_ingest;
 GRANT INSERT ON unitrate.checkpoints TO unitrate_ingest;
 GRANT INSERT ON unitrate.catalogs TO unitrate_ingest;
@@ -34,6 +36,7 @@ GRANT SELECT ON unitrate.units TO unitrate_ingest;
 GRANT SELECT ON unitrate.state TO unitrate_ingest;
 GRANT SELECT ON unitrate.checkpoints TO unitrate_ingest;
 GRANT SELECT ON unitrate.catalogs TO unitrate_ingest;
+GRANT SELECT ON unitrate.rerates TO unitrate_ingest;
 GRANT SELECT ON unitrate.catalog_texts TO unitrate_ingest;
 GRANT SELECT ON unitrate.schema_migrations TO unitrate_ingest;
 

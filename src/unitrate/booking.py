@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from unitrate.accounts import AccountState
-from unitrate.catalog.compiled import Catalog, Charge, Plan
+from unitrate.catalog.compiled import Catalog, Charge, Plan, Rerate
 from unitrate.decision import Decision, Judge
 from unitrate.errors import InvariantError
 from unitrate.originals import Originals
@@ -54,8 +54,9 @@ class Books:
         """Bring the ledgers up to shares that an operator decided on, for a unit that the fold had let go."""
         assert unit.booked is not None
         unit.version = version
-        plan = None if unit.pin is None else self.timeline.plan(unit.pin.plan, unit.pin.plan_version)
-        catalog = self.timeline.named(unit.pin.catalog) if unit.pin is not None else self.timeline.catalogs[0]
+        pin, timeline = unit.pin, self.timeline
+        plan = None if pin is None else timeline.plan(pin.plan, pin.plan_version, unit.account, pin.month)
+        catalog = timeline.named(pin.catalog) if pin is not None else timeline.catalogs[0]
         disposition, reason = ("not_billed", "waived") if unit.waived else ("billable", "restored")
         decision = Decision(
             disposition, reason, unit.booked.usage_month, catalog, plan, billable_pico, shares
@@ -210,18 +211,38 @@ class Books:
                 continue
             self._touch(counter, version)
             if move.rated[0] != move.rated[1]:
-                self._plan_change(counter, move, catalog, version)
+                identity = derived_id("plan_change", catalog.id, catalog.effective_us, *counter.key)
+                self._unit_less(counter, [move], identity, catalog.id, "plan_change", version)
 
-    def _plan_change(self, counter: Counter, move: Move, catalog: Catalog, version: int) -> None:
+    def rerate(self, rerate: Rerate, version: int) -> None:
+        """Counters of the corrected plans are rated anew, by unit-less lines (D67)."""
+        timeline = self.timeline
+        for key in sorted(k for k in self.counters if k[2:4] in rerate.plans):
+            counter = self.counters[key]
+            account, month, plan, plan_version, charge = key
+            if month < timeline.rerated_from(account, rerate):
+                continue
+            days = timeline.segment_days(account, month, plan, plan_version)
+            corrected = next(c for c in rerate.plans[plan, plan_version].charges if c.name == charge)
+            moves = counter.recharge(corrected, days, len(month_days(month)))
+            self._touch(counter, version)
+            if moves:
+                identity = derived_id("rerate", version, *key)
+                self._unit_less(counter, moves, identity, rerate.catalog, "rerate", version)
+
+    def _unit_less(
+        self, counter: Counter, moves: list[Move], identity: str, catalog: str, reason: str, version: int
+    ) -> None:
+        """Lines of a control record, which no unit made, and the revenue of all of them."""
         account, month, plan, plan_version, charge = counter.key
-        identity = derived_id("plan_change", catalog.id, catalog.effective_us, *counter.key)
         meter = counter.charge.meter
-        self._append_line(
-            account, month, identity, charge, move, 0, version, f"{identity}.0.0", meter, "", "", "", "",
-            plan, plan_version, catalog.id, "plan_change",
-        )  # fmt: skip
-        amount = move.rated[1] - move.rated[0]
+        for number, move in enumerate(moves):
+            self._append_line(
+                account, month, identity, charge, move, 0, version, f"{identity}.0.{number}", meter, "", "",
+                "", "", plan, plan_version, catalog, reason,
+            )  # fmt: skip
+        amount = sum(move.rated[1] - move.rated[0] for move in moves)
         self.out.cost_lines.append((
             account, self.accounts[account].bill_month(month), identity, 0, 1, version, self.partition, month,
-            meter, "", "", "", "billable", "plan_change", 0, 0, 0, amount, 0,
+            meter, "", "", "", "billable", reason, 0, 0, 0, amount, 0,
         ))  # fmt: skip

@@ -14,7 +14,7 @@ from unitrate.originals import Originals
 from unitrate.policy import FULL, Facts, Rules, decide, merged
 from unitrate.pricing import PICO, half_up, to_pico
 from unitrate.rating import Share, price_value, share_pico
-from unitrate.timeline import Timeline, subscribed
+from unitrate.timeline import Timeline
 from unitrate.units import Unit, positive
 
 MOST_QUANTITY = 10**15
@@ -65,9 +65,10 @@ class Judge:
         zone = timeline.zone(unit.account)
         day = zone.local_day(billing_us)
         if unit.pin is not None:
-            catalog = timeline.named(unit.pin.catalog)
-            plan: Plan | None = timeline.plan(unit.pin.plan, unit.pin.plan_version)
-            where = Where(unit.pin.month, catalog, plan)
+            pin = unit.pin
+            catalog = timeline.named(pin.catalog)
+            plan: Plan | None = timeline.plan(pin.plan, pin.plan_version, unit.account, pin.month)
+            where = Where(pin.month, catalog, plan)
         else:
             where = Where(timeline.month_of(zone, day), *timeline.plan_on(unit.account, day))
         decision = self._under(unit, where, where.catalog)
@@ -77,10 +78,11 @@ class Judge:
 
     def _with_later(self, unit: Unit, where: Where, day: int, first: Decision) -> Decision:
         """The first later catalog that brings what is missing decides; its name stands on the lines."""
-        for brought in self.timeline.later(where.catalog):
+        timeline = self.timeline
+        for brought in timeline.later(where.catalog):
             found = self._under(unit, where, brought)
             if found.reason == "no_price" and unit.pin is None:
-                other = subscribed(brought, unit.account, day)
+                other = timeline.subscribed(brought, unit.account, day)
                 if other is not None and not _same(other, where.plan):
                     found = self._under(unit, Where(where.month, brought, other), brought)
             if found.reason not in BROUGHT_LATER:

@@ -16,7 +16,7 @@ import msgspec
 from unitrate import fold, snapshot
 from unitrate.accounts import AccountState, Stream
 from unitrate.booking import Books
-from unitrate.catalog.compiling import compile_publication
+from unitrate.catalog.compiling import compile_publication, compile_rerate
 from unitrate.errors import InputError, InvariantError, LogError
 from unitrate.facts import Facts
 from unitrate.identities import Seen
@@ -350,6 +350,7 @@ class Engine:
             "log_id": self.log_id,
             "partitions": self.partitions,
             "counts": dict(self.counts),
+            "rerates": [logged.offsets[self.partition] for logged in self.timeline.rerates],
             "lines": {str(m): list(totals) for m, totals in sorted(self.books.line_totals.items())},
         }
 
@@ -366,17 +367,20 @@ class Engine:
         publications: Iterable[tuple[int, bytes]],
         identities: Iterable[tuple[list[str], list[str], list[str], list[int]]],
         finals: Iterable[tuple[str, str, str, int, int, str]],
+        rerates: Iterable[tuple[int, bytes]] = (),
         generation_records: int = GENERATION_RECORDS,
     ) -> Engine:
         """The engine as it was at a checkpoint.
 
         `publications` are those of `meta["catalogs"]`; `identities` chunks of (accounts, sources, ids, times)
         of accepted events, `finals` (account, meter, key, ordinal, ended, runs) of final units, all up to
-        the marker.
+        the marker; `rerates` (offset, body) of the re-rates up to it.
         """
         engine = cls(partition, generation_records)
         for _, body in publications:
             engine.timeline.add(compile_publication(body))
+        for offset, body in rerates:
+            engine.timeline.rerate(compile_rerate(body), {partition: offset})
         engine.last_offset = meta["last_offset"]
         engine.life.clock = meta["clock_us"]
         for name in ("engine_version", "generation", "since", "control_seq", "log_id", "partitions"):

@@ -162,7 +162,8 @@ class Facts:
 
     def _load_counter(self, row: StateRow, body: list[Any]) -> None:
         account, month, plan, version, name = decode(row.entity)
-        charge = next(c for c in self._engine.timeline.plan(plan, version).charges if c.name == name)
+        known = self._engine.timeline.plan(plan, version, account, month)
+        charge = next(c for c in known.charges if c.name == name)
         counter = Counter((account, month, plan, version, name), charge, 1, 1)
         counter.load(body, row.version)
         self._engine.books.counters[counter.key] = counter

@@ -1,4 +1,4 @@
-"""Control records of the month end: closes, top-ups and corrections, folded like any other record.
+"""Control records of operators: closes, top-ups, corrections and re-rates, folded like any other record.
 
 Owns what they change in the fold (closed months, waived units) and the rows that tell of them. What is owed
 is worked out elsewhere, from the rows. Each `_x(body)` checks a body and returns the change that a record
@@ -15,6 +15,7 @@ import msgspec
 from unitrate.accounts import AccountState
 from unitrate.errors import InputError
 from unitrate.rating import Share
+from unitrate.rerating import Rerates
 from unitrate.snapshot import PLAIN, is_live
 from unitrate.state import derived_id
 from unitrate.timeline import first_day, next_month
@@ -84,6 +85,7 @@ class Months:
             "close": self._close,
             "top_up": self._top_up,
             "correction": self._correction,
+            "rerate": Rerates(engine).act,
         }
 
     # ------------------------------------------------------------ close
@@ -248,7 +250,8 @@ class Months:
         unit.booked = Booking(*final.booked)
         unit.pin = Pin(*final.pin) if final.pin is not None else None
         if unit.pin is not None:
-            self._engine.timeline.plan(unit.pin.plan, unit.pin.plan_version)
+            pin = unit.pin
+            self._engine.timeline.plan(pin.plan, pin.plan_version, unit.account, pin.month)
         unit.attributes = {name: (text,) for name, text in final.attributes.items()}
         unit.runs = dict.fromkeys(final.runs)
         unit.end = EndEvent(*final.end) if final.end is not None else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from unitrate.catalog.compiling import compile_publication
+from unitrate.catalog.compiling import compile_publication, compile_rerate
 from unitrate.errors import InputError, StoreError
 from unitrate.timeline import Timeline
 
@@ -19,20 +19,35 @@ if TYPE_CHECKING:
 
 # Every partition of a log holds every publication: one of each is enough.
 PUBLICATIONS = "SELECT publication FROM catalogs FINAL ORDER BY effective, partition LIMIT 1 BY id"
+RERATES = "SELECT number, partition, version, body FROM rerates FINAL ORDER BY number, partition"
 ACCOUNTS = "SELECT DISTINCT account FROM cost_lines UNION DISTINCT SELECT DISTINCT account FROM units"
 CURRENCY = "SELECT currency FROM catalogs FINAL ORDER BY effective DESC LIMIT 1"
 
 
 def timeline(store: Store) -> Timeline:
-    """Every published catalog. Raises StoreError where none was published yet."""
+    """Every published catalog and re-rate. Raises StoreError where none was published yet."""
     found = Timeline()
     for (publication,) in store.query(PUBLICATIONS).rows:
         found.add(compile_publication(_bytes(publication)))
+    offsets: dict[int, dict[int, int]] = {}
+    bodies: dict[int, bytes] = {}
+    for number, partition, offset, body in store.query(RERATES).rows:
+        offsets.setdefault(number, {})[partition] = offset
+        bodies[number] = _bytes(body)
+    for number, body in sorted(bodies.items()):
+        found.rerate(compile_rerate(body), offsets[number])
     if not found.catalogs:
         raise StoreError(
             f"no catalog was published into {store.label}: unitrate run --catalog CATALOG … brings one"
         )
     return found
+
+
+def bodies(store: Store) -> tuple[list[bytes], list[bytes]]:
+    """Publications and re-rates as they stand in the log, each in its order."""
+    published = [_bytes(row[0]) for row in store.query(PUBLICATIONS).rows]
+    rerated = {row[0]: _bytes(row[3]) for row in store.query(RERATES).rows}
+    return published, [rerated[number] for number in sorted(rerated)]
 
 
 def by_id(found: Timeline) -> dict[str, Catalog]:

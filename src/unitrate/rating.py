@@ -7,12 +7,22 @@ Everything is an integer of 10⁻¹².
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from unitrate.catalog.compiled import Charge
 from unitrate.errors import InvariantError
-from unitrate.pricing import PICO, charge_pico, half_up, prorated_pico, to_pico
+from unitrate.pricing import (
+    PICO,
+    Exact,
+    charge_pico,
+    converted,
+    half_up,
+    prorated_pico,
+    rated_yocto,
+    to_pico,
+)
 
 Value = tuple[str, ...]  # which of a charge's prices
 
@@ -82,6 +92,12 @@ class Counter:
         self._prorate(days, of_days)
         if self.included == included_before and self.maximum == maximum_before:
             return None
+        self._fit_included()
+        self.rated = self._f()
+        return Move((), 0, 0, (0, 0), (included_before, self.included), (0, 0), (before, self.rated))
+
+    def _fit_included(self) -> None:
+        """Less included usage comes off in the reverse order of prices, more is handed on (D42)."""
         used = sum(p[1] for p in self.prices.values())
         for value in reversed(list(self.charge.prices)):
             over = min(max(used - self.included, 0), self.prices.get(value, [0, 0])[1])
@@ -89,8 +105,37 @@ class Counter:
                 self.prices[value][1] -= over
                 used -= over
         self._spread(self.included - used)
+
+    def recharge(self, charge: Charge, days: int, of_days: int) -> list[Move]:
+        """The same quantities at corrected prices; the moves that this makes, one a price (D67).
+
+        Under a maximum, which is over all prices, it is one move for the whole charge.
+        """
+        old, rated, included, maximum = self.charge, self.rated, self.included, self.maximum
+        before = {value: (price[0], price[1], price[2]) for value, price in self.prices.items()}
+        self.charge = charge
+        self._prorate(days, of_days)
+        self._fit_included()
         self.rated = self._f()
-        return Move((), 0, 0, (0, 0), (included_before, self.included), (0, 0), (before, self.rated))
+        if charge.by and (maximum is not None or self.maximum is not None):
+            moves = [Move((), 0, 0, (0, 0), (included, self.included), (0, 0), (rated, self.rated))]
+        else:
+            moves = list(self._by_price(old, before, maximum))
+        return [move for move in moves if move.rated[0] != move.rated[1]]
+
+    def _by_price(
+        self, old: Charge, before: Mapping[Value, tuple[int, int, int]], maximum: int | None
+    ) -> Iterator[Move]:
+        """From the old prices to the new ones, one after the other in the catalog's order."""
+        worth = {value: _yocto(old, value, figures) for value, figures in before.items()}
+        rated = _capped(worth.values(), maximum)
+        for value in (value for value in self.charge.prices if value in before):
+            total, included, cost = self.prices[value]
+            worth[value] = _yocto(self.charge, value, (total, included, cost))
+            after = _capped(worth.values(), self.maximum)
+            was = before[value][1]
+            yield Move(value, 0, 0, (total, total), (was, included), (cost, cost), (rated, after))
+            rated = after
 
     def _move(self, value: Value, delta: Share) -> Move:
         price = self.prices.setdefault(value, [0, 0, 0])
@@ -142,6 +187,17 @@ class Counter:
         self.included, self.maximum, self.rated = body[0], body[1], body[2]
         self.prices = {tuple(v): p for v, p in body[3]}
         self.version = version
+
+
+def _yocto(charge: Charge, value: Value, figures: tuple[int, int, int]) -> Exact:
+    """What one price is worth at its total, included usage and cost base."""
+    total, included, cost = figures
+    return rated_yocto(charge.prices[value], converted(total - included, charge), cost)
+
+
+def _capped(worth: Iterable[Exact], maximum: int | None) -> int:
+    total = half_up(sum(worth), PICO)
+    return total if maximum is None else min(total, maximum)
 
 
 def price_value(charge: Charge, wanted: Value) -> Value | None:

@@ -156,7 +156,7 @@ LINES = (
     Column("plan", "code", "plan"),
     Column("plan_version", "small", "its version"),
     Column("catalog", "code", "catalog version that priced it"),
-    Column("reason", "code", "policy reason, or plan_change"),
+    Column("reason", "code", "policy reason, plan_change or rerate"),
     Column("quantity", "quantity", "change of the price's quantity"),
     Column("units", "quantity", "change of the units it bills"),
     Column("total_before", "quantity", "the price's quantity of the month before"),
@@ -250,6 +250,31 @@ CORRECTIONS = (
     Column("why", "str", "why"),
 )
 
+RERATES = (
+    Column("partition", "small", "log partition"),
+    Column("version", "int", "log offset of the record"),
+    Column("number", "int", "of the log's re-rates, from 1: the same in every partition"),
+    Column("rerated_at", "time", "log time"),
+    Column("catalog", "code", "catalog version whose prices were wrong"),
+    Column("plans", "str", "plans that it corrects, as growth v3, growth v4"),
+    Column("from_time", "time?", "first instant that it is for; NULL where it is told by month, or for all"),
+    Column("from_month", "month", "first month that it is for, in each account's zone; 0: see from_time"),
+    Column("who", "str", "who decided"),
+    Column("why", "str", "why"),
+    Column("body", "bytes", "the record: the plans as they should have been, JSON"),
+)
+
+RERATED_MONTHS = (
+    Column("account", "code", "account whose month has corrected prices"),
+    Column("bill_month", "month", "month whose invoice carries what that changes"),
+    Column("usage_month", "month", "the month"),
+    Column("plan", "code", "plan"),
+    Column("plan_version", "small", "its version"),
+    Column("number", "int", "of the re-rate"),
+    Column("version", "int", "log offset of the record"),
+    Column("partition", "small", "log partition"),
+)
+
 
 @dataclass(slots=True)
 class EventColumns:
@@ -278,6 +303,8 @@ class Output:
     closings: list[tuple[Any, ...]] = field(default_factory=list)
     grants: list[tuple[Any, ...]] = field(default_factory=list)
     corrections: list[tuple[Any, ...]] = field(default_factory=list)
+    rerates: list[tuple[Any, ...]] = field(default_factory=list)
+    rerated_months: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class StateRow(NamedTuple):

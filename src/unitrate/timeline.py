@@ -7,9 +7,11 @@ Months are ints yyyymm; days are days since 1970-01-01.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
-from unitrate.catalog.compiled import Account, Catalog, Plan, Zone
+from unitrate.catalog.compiled import Account, Catalog, Plan, Rerate, Zone
 
 _MOST_REMEMBERED = 100_000
 
@@ -47,17 +49,27 @@ def month_days(month: int) -> range:
     return range(first_day(month), first_day(next_month(month)))
 
 
-class Timeline:
-    """The catalogs that stand in the log so far.
+class Logged(NamedTuple):
+    """A re-rate, and the offset of its record by partition (an engine knows its own)."""
 
-    A publication only ever adds a later `effective`, so answers about days that end before it never change.
+    rerate: Rerate
+    offsets: Mapping[int, int]
+
+
+class Timeline:
+    """The catalogs that stand in the log so far, and the re-rates of their prices.
+
+    A publication only ever adds a later `effective`, so answers about days that end before it never change,
+    but for the prices that a re-rate corrects.
     """
 
     def __init__(self) -> None:
         self.catalogs: list[Catalog] = []  # by effective_us
         self._effective: list[int] = []
         self._named: dict[str, Catalog] = {}
-        self._versions: dict[tuple[str, int], Plan] = {}  # equal in every catalog that has them (ruling 32)
+        self._versions: dict[tuple[str, int], Plan] = {}  # as first published (ruling 32, D66)
+        self.rerates: list[Logged] = []  # in log order
+        self._repriced: dict[tuple[str, int], list[Logged]] = {}  # by plan version
         self._months: dict[str, dict[int, int]] = {}  # zone name -> local day -> month
         self._plans: dict[tuple[str, int], tuple[Catalog, Plan | None]] = {}
         self._zones: dict[str, Zone] = {}
@@ -67,9 +79,24 @@ class Timeline:
         insort(self._effective, catalog.effective_us)
         self.catalogs.insert(self._effective.index(catalog.effective_us), catalog)
         self._named[catalog.id] = catalog
-        self._versions.update({(p.name, p.version): p for p in catalog.plans.values()})
+        for plan in catalog.plans.values():
+            self._versions.setdefault((plan.name, plan.version), plan)
         self._plans.clear()
         self._zones.clear()
+
+    def rerate(self, rerate: Rerate, offsets: Mapping[int, int]) -> None:
+        """Correct plans from here on; `offsets` are those of the record by partition."""
+        logged = Logged(rerate, offsets)
+        self.rerates.append(logged)
+        for version in rerate.plans:
+            self._repriced.setdefault(version, []).append(logged)
+        self._plans.clear()
+
+    def rerated_from(self, account: str, rerate: Rerate) -> int:
+        """First month of the account that a re-rate is for."""
+        if rerate.from_us is None:
+            return rerate.from_month
+        return self.month(account, rerate.from_us)
 
     def catalog_at(self, instant_us: int) -> Catalog:
         """The last catalog effective at the instant; before the first, the first."""
@@ -83,9 +110,36 @@ class Timeline:
         """A catalog and those after it."""
         return self.catalogs[self.catalogs.index(catalog) :]
 
-    def plan(self, name: str, version: int) -> Plan:
-        """A plan version."""
-        return self._versions[name, version]
+    def plan(
+        self, name: str, version: int, account: str, month: int, before: tuple[int, int] | None = None
+    ) -> Plan:
+        """A plan version as it is for an account's month: as published, or as the last re-rate has it.
+
+        `before`, a partition and an offset: as it was before that record.
+        """
+        plan = self._versions[name, version]
+        for logged in self.rerates_of(name, version, account, month):
+            if before is not None and logged.offsets.get(before[0], before[1]) >= before[1]:
+                break
+            plan = logged.rerate.plans[name, version]
+        return plan
+
+    def rerates_of(self, name: str, version: int, account: str, month: int) -> list[Logged]:
+        """What corrected a plan version for an account's month."""
+        return [
+            logged
+            for logged in self._repriced.get((name, version), ())
+            if month >= self.rerated_from(account, logged.rerate)
+        ]
+
+    def known(self, name: str, version: int) -> bool:
+        """Whether a catalog has the plan version."""
+        return (name, version) in self._versions
+
+    def latest(self, name: str, version: int) -> Plan:
+        """A plan version as the last re-rate has it, whatever months that is for; else as published."""
+        logged = self._repriced.get((name, version))
+        return logged[-1].rerate.plans[name, version] if logged else self._versions[name, version]
 
     def interval(self, instant_us: int) -> tuple[Catalog, int, int]:
         """The catalog in force and the half-open span of instants for which that holds."""
@@ -126,7 +180,7 @@ class Timeline:
                 self._plans.clear()
             last_us = self.zone(account).day_start_us(day + 1) - 1
             at = max(bisect_right(self._effective, last_us) - 1, 0)
-            given = ((c, subscribed(c, account, day)) for c in self.catalogs[at:])
+            given = ((c, self.subscribed(c, account, day)) for c in self.catalogs[at:])
             found = next((g for g in given if g[1] is not None), (self.catalogs[at], None))
             self._plans[account, day] = found
         return found
@@ -134,6 +188,13 @@ class Timeline:
     def plan_at(self, account: str, instant_us: int) -> tuple[Catalog, Plan | None]:
         """Catalog and plan of the local day that an instant falls on."""
         return self.plan_on(account, self.zone(account).local_day(instant_us))
+
+    def subscribed(self, catalog: Catalog, account: str, day: int) -> Plan | None:
+        """Plan that a catalog gives the account on a local day, as it is for that day's month; or None."""
+        plan = subscribed(catalog, account, day)
+        if plan is None or not self._repriced:
+            return plan
+        return self.plan(plan.name, plan.version, account, civil_month(day))
 
     def segment_days(self, account: str, month: int, plan: str, version: int) -> int:
         """Days of the month on which the account has this plan version."""
@@ -146,7 +207,7 @@ class Timeline:
 
 
 def subscribed(catalog: Catalog, account: str, day: int) -> Plan | None:
-    """Plan that a catalog gives the account on a local day, or None."""
+    """Plan that a catalog gives the account on a local day, with the prices written there; or None."""
     entry = catalog.accounts.get(account)
     if entry is None:
         return None

@@ -31,11 +31,18 @@ KEYS: dict[str, tuple[tuple[str, ...], Callable[[Row], int]]] = {
     "cost_lines": (("account", "bill_month", "unit_id", "revision", "side"), lambda row: row["version"]),
     "rejected_events": (("partition", "offset"), lambda row: row["version"]),
     "duplicates": (("partition", "offset"), lambda row: row["version"]),
+    "rerates": (("partition", "number"), lambda row: row["version"]),
+    "rerated_months": (
+        ("account", "bill_month", "usage_month", "plan", "plan_version", "number"),
+        lambda row: row["version"],
+    ),
     "state": (("partition", "generation", "kind", "entity", "version"), lambda row: 0),
     "checkpoints": (("partition", "generation"), lambda row: row["last_offset"]),
     "catalogs": (("partition", "published_offset"), lambda row: 0),
 }
-LEDGERS = ("events", "units", "lines", "cost_lines", "rejected_events", "duplicates")
+LEDGERS = (
+    "events", "units", "lines", "cost_lines", "rejected_events", "duplicates", "rerates", "rerated_months",
+)  # fmt: skip
 
 
 class Block(NamedTuple):
@@ -149,6 +156,10 @@ class Questions:
         if "FROM catalogs" in sql:
             found = [row for row in self._catalogs(given) if row["published_offset"] <= given["last"]]
             return _table(found, published_offset="int", id="text", publication="bytes")
+        if "FROM rerates" in sql:
+            mine = [row for row in self._tables.final("rerates").values() if row["version"] <= given["last"]]
+            mine = [row for row in mine if row["partition"] == given["partition"]]
+            return _table(sorted(mine, key=lambda row: row["version"]), version="int", body="bytes")
         if "id, toUnixTimestamp64Micro" in sql:
             found = [row for row in self._events(given) if given["start"] <= row["offset"] <= given["end"]]
             found = [{**row, "time_us": row["time"]} for row in found]

@@ -141,7 +141,7 @@ CREATE TABLE IF NOT EXISTS `unitrate`.`lines`
     `plan` LowCardinality(String) COMMENT 'plan',
     `plan_version` UInt32 COMMENT 'its version',
     `catalog` LowCardinality(String) COMMENT 'catalog version that priced it',
-    `reason` LowCardinality(String) COMMENT 'policy reason, or plan_change',
+    `reason` LowCardinality(String) COMMENT 'policy reason, plan_change or rerate',
     `quantity` Decimal(38, 12) COMMENT 'change of the price\'s quantity' CODEC(ZSTD(1)),
     `units` Decimal(38, 12) COMMENT 'change of the units it bills' CODEC(ZSTD(1)),
     `total_before` Decimal(38, 12) COMMENT 'the price\'s quantity of the month before' CODEC(ZSTD(1)),
@@ -271,6 +271,42 @@ ENGINE = ReplacingMergeTree(`version`)
 ORDER BY (`account`, `unit_id`, `version`)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1
 COMMENT 'What operators corrected, with who and why';
+
+CREATE TABLE IF NOT EXISTS `unitrate`.`rerates`
+(
+    `partition` UInt32 COMMENT 'log partition',
+    `version` Int64 COMMENT 'log offset of the record' CODEC(Delta, ZSTD(1)),
+    `number` Int64 COMMENT 'of the log\'s re-rates, from 1: the same in every partition' CODEC(Delta, ZSTD(1)),
+    `rerated_at` DateTime64(6, 'UTC') COMMENT 'log time' CODEC(Delta, ZSTD(1)),
+    `catalog` LowCardinality(String) COMMENT 'catalog version whose prices were wrong',
+    `plans` String COMMENT 'plans that it corrects, as growth v3, growth v4' CODEC(ZSTD(1)),
+    `from_time` Nullable(DateTime64(6, 'UTC')) COMMENT 'first instant that it is for; NULL where it is told by month, or for all',
+    `from_month` UInt32 COMMENT 'first month that it is for, in each account\'s zone; 0: see from_time',
+    `who` String COMMENT 'who decided' CODEC(ZSTD(1)),
+    `why` String COMMENT 'why' CODEC(ZSTD(1)),
+    `body` String COMMENT 'the record: the plans as they should have been, JSON' CODEC(ZSTD(3))
+)
+ENGINE = ReplacingMergeTree(`version`)
+ORDER BY (`partition`, `number`)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1
+COMMENT 'Prices that were published wrong and corrected, with who and why; each partition has every record';
+
+CREATE TABLE IF NOT EXISTS `unitrate`.`rerated_months`
+(
+    `account` LowCardinality(String) COMMENT 'account whose month has corrected prices',
+    `bill_month` UInt32 COMMENT 'month whose invoice carries what that changes',
+    `usage_month` UInt32 COMMENT 'the month',
+    `plan` LowCardinality(String) COMMENT 'plan',
+    `plan_version` UInt32 COMMENT 'its version',
+    `number` Int64 COMMENT 'of the re-rate' CODEC(Delta, ZSTD(1)),
+    `version` Int64 COMMENT 'log offset of the record' CODEC(Delta, ZSTD(1)),
+    `partition` UInt32 COMMENT 'log partition'
+)
+ENGINE = ReplacingMergeTree(`version`)
+PARTITION BY `bill_month`
+ORDER BY (`account`, `bill_month`, `usage_month`, `plan`, `plan_version`, `number`)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1
+COMMENT 'Account months that have corrected prices';
 
 CREATE TABLE IF NOT EXISTS `unitrate`.`state`
 (
@@ -763,3 +799,41 @@ CREATE OR REPLACE VIEW `unitrate`.`rejected` AS
 SELECT * FROM rejected_events FINAL
 WHERE (partition, offset) NOT IN (SELECT partition, offset FROM retried_events)
 COMMENT 'Rejected events that were not taken again';
+
+-- 5: rerates
+
+CREATE TABLE IF NOT EXISTS `unitrate`.`rerates`
+(
+    `partition` UInt32 COMMENT 'log partition',
+    `version` Int64 COMMENT 'log offset of the record' CODEC(Delta, ZSTD(1)),
+    `number` Int64 COMMENT 'of the log\'s re-rates, from 1: the same in every partition' CODEC(Delta, ZSTD(1)),
+    `rerated_at` DateTime64(6, 'UTC') COMMENT 'log time' CODEC(Delta, ZSTD(1)),
+    `catalog` LowCardinality(String) COMMENT 'catalog version whose prices were wrong',
+    `plans` String COMMENT 'plans that it corrects, as growth v3, growth v4' CODEC(ZSTD(1)),
+    `from_time` Nullable(DateTime64(6, 'UTC')) COMMENT 'first instant that it is for; NULL where it is told by month, or for all',
+    `from_month` UInt32 COMMENT 'first month that it is for, in each account\'s zone; 0: see from_time',
+    `who` String COMMENT 'who decided' CODEC(ZSTD(1)),
+    `why` String COMMENT 'why' CODEC(ZSTD(1)),
+    `body` String COMMENT 'the record: the plans as they should have been, JSON' CODEC(ZSTD(3))
+)
+ENGINE = ReplacingMergeTree(`version`)
+ORDER BY (`partition`, `number`)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1
+COMMENT 'Prices that were published wrong and corrected, with who and why; each partition has every record';
+
+CREATE TABLE IF NOT EXISTS `unitrate`.`rerated_months`
+(
+    `account` LowCardinality(String) COMMENT 'account whose month has corrected prices',
+    `bill_month` UInt32 COMMENT 'month whose invoice carries what that changes',
+    `usage_month` UInt32 COMMENT 'the month',
+    `plan` LowCardinality(String) COMMENT 'plan',
+    `plan_version` UInt32 COMMENT 'its version',
+    `number` Int64 COMMENT 'of the re-rate' CODEC(Delta, ZSTD(1)),
+    `version` Int64 COMMENT 'log offset of the record' CODEC(Delta, ZSTD(1)),
+    `partition` UInt32 COMMENT 'log partition'
+)
+ENGINE = ReplacingMergeTree(`version`)
+PARTITION BY `bill_month`
+ORDER BY (`account`, `bill_month`, `usage_month`, `plan`, `plan_version`, `number`)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1
+COMMENT 'Account months that have corrected prices';

@@ -18,10 +18,11 @@ from unitrate.billing.drafts import drafts, payers_of
 from unitrate.billing.invoice import Invoice, segments
 from unitrate.billing.month import Scope, figures, plan_days, repeats
 from unitrate.billing.statement import Closing, canonical, final_document, hash_of, invoice_of
-from unitrate.catalog.compiling import compile_publication
+from unitrate.catalog.compiling import compile_publication, compile_rerate
 from unitrate.errors import FinalConflict, InvariantError, StoreError
 from unitrate.figures import month_text
 from unitrate.published import check_account
+from unitrate.store import publications
 from unitrate.store.final_tables import CREDIT_MOVEMENTS, INVOICE_LINES, INVOICES
 from unitrate.timeline import Timeline
 
@@ -119,11 +120,13 @@ def issue(store: Store, period: int, *, write: bool = True) -> list[Made]:
 
 
 def timeline_before(store: Store, closing: Closing) -> Timeline:
-    """The catalogs that stand in the log before a close record; they are the same in every partition."""
+    """Catalogs and re-rates that stand in the log before a close record: the same in every partition."""
     found = Timeline()
     rows = store.query_arrow(PUBLISHED, {"partition": closing.partition, "before": closing.version})
     for publication in rows.column("publication").to_pylist():
         found.add(compile_publication(publication))
+    for offset, body in publications.read_rerates(store, closing.partition, closing.version - 1):
+        found.rerate(compile_rerate(body), {closing.partition: offset})
     if not found.catalogs:
         raise StoreError(f"no catalog stands before the close record in {store.label}: restore a backup")
     return found

@@ -39,9 +39,10 @@ _BY_PART = (
     " ORDER BY account, usage_month, plan, plan_version, charge, price_value, workflow "
 )
 LATE_MONTHS = (
-    "SELECT DISTINCT account, usage_month FROM lines "
-    "WHERE bill_month = {period:UInt32} AND usage_month < {period:UInt32}"
+    "SELECT DISTINCT account, usage_month FROM {table} "
+    "WHERE bill_month = {{period:UInt32}} AND usage_month < {{period:UInt32}}"
 )
+CHANGING = ("lines", "rerated_months")  # what may change a closed month: late lines; other fees and minimums
 BILLED = """
 SELECT account, if(kind = 'adjustment', late_from, period) AS month,
        if(kind = 'adjustment', of_kind, kind) AS line_kind, plan, plan_version,
@@ -164,13 +165,27 @@ def _parts(store: Store, sql: str, scope: Scope | _Bound) -> Iterator[tuple[str,
         )
 
 
+def usage_of(
+    store: Store, accounts: Iterable[str], months: Iterable[int]
+) -> dict[tuple[str, int], list[UsagePart]]:
+    """What belongs to these months by its usage, by account and month, wherever it was or will be billed."""
+    parameters = {"accounts": sorted(accounts), "months": sorted(months)}
+    where = "WHERE usage_month IN {months:Array(UInt32)} AND account IN {accounts:Array(String)}"
+    found: dict[tuple[str, int], list[UsagePart]] = {}
+    for account, month, part in _parts(store, _PART + where, _Bound(None, parameters)):
+        found.setdefault((account, month), []).append(part)
+    return found
+
+
 # ---------------------------------------------------------------- closed months
 
 
 def _read_late(store: Store, timeline: Timeline, scope: Scope, found: MonthFigures) -> None:
     """Closed months that something of this month changes: their lines up to now, and what was billed."""
-    late = LATE_MONTHS + f" AND {scope.condition}"
-    pairs = {(account, month) for account, month in store.query(late, scope.parameters).rows}
+    pairs: set[tuple[str, int]] = set()
+    for table in CHANGING:
+        late = LATE_MONTHS.format(table=table) + f" AND {scope.condition}"
+        pairs |= {(account, month) for account, month in store.query(late, scope.parameters).rows}
     pairs |= _late_plans(store, timeline, scope)
     if not pairs:
         return
@@ -202,9 +217,9 @@ def _read_late(store: Store, timeline: Timeline, scope: Scope, found: MonthFigur
 
 
 class _Bound(NamedTuple):
-    """A scope with further parameters."""
+    """Parameters of a query that is about more than a scope."""
 
-    scope: Scope
+    scope: Scope | None
     parameters: dict[str, Any]
 
 

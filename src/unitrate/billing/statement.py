@@ -120,7 +120,7 @@ def _usage_detail(
     invoice: Invoice, line: InvoiceLine, timeline: Timeline, days: int, of_days: int
 ) -> dict[str, Any]:
     digits = invoice.minor_digits
-    plan = timeline.plan(line.plan, line.plan_version)
+    plan = timeline.plan(line.plan, line.plan_version, invoice.account, invoice.period)
     charge = next((c for c in plan.charges if c.name == line.name), None)
     workflows = arithmetic.workflows(line.parts)
     detail: dict[str, Any] = {

@@ -211,6 +211,22 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Rerate:
+    """A price that was published wrong: plans of a published catalog as they should have been (D66).
+
+    They hold for the months of an account from the one of `from_us`, or from `from_month`; neither: for all.
+    """
+
+    number: int  # of the log's re-rates, from 1
+    catalog: str  # whose prices they correct
+    plans: Mapping[tuple[str, int], Plan]  # by name and version
+    from_us: int | None
+    from_month: int  # yyyymm, 0 where it is not given
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """A plan for the days [from_day, to_day], both included, days since 1970-01-01; to_day None = open."""
 

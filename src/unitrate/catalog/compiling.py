@@ -25,6 +25,7 @@ from unitrate.catalog.compiled import (
     Plan,
     Price,
     Reopen,
+    Rerate,
     Reverse,
     Rule,
     Sizes,
@@ -71,6 +72,26 @@ def compile_publication(data: bytes) -> Catalog:
         book_version=f"{book['name']} {book['version']}",
         meter_by_name={meter.name: meter for meter in meters},
         extra=_extra(catalog),
+    )
+
+
+def compile_rerate(data: bytes) -> Rerate:
+    """The re-rate that a control record carries (`repricing` writes it)."""
+    content = json.loads(data)
+    found = content["format"]
+    if found != FORMAT:
+        raise LogError(
+            f"a re-rate in the log has format {found}, this version reads {FORMAT}; upgrade unitrate"
+        )
+    plans = [_plan(name, plan) for name, plan in content["plans"].items()]
+    return Rerate(
+        number=content["number"],
+        catalog=content["catalog"],
+        plans={(plan.name, plan.version): plan for plan in plans},
+        from_us=content["from_us"],
+        from_month=content["from_month"],
+        who=content["who"],
+        why=content["why"],
     )
 
 

@@ -6,37 +6,41 @@ the question that `publish` and `run` ask of a log's publications.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from unitrate.catalog.document import Path, path_text
+from unitrate.catalog.repricing import Resolved, corrected_catalogs, stages
 from unitrate.catalog.resolve import resolve
 from unitrate.catalog.scalars import shown
 
 if TYPE_CHECKING:
     from unitrate.catalog.source import Version
 
-Resolved = Mapping[str, Any]
 
+def is_published(version: Version, published: Sequence[bytes], rerates: Sequence[bytes] = ()) -> bool:
+    """Whether the log has this version already, with this content or with the prices before a re-rate.
 
-def is_published(version: Version, published: Sequence[bytes]) -> bool:
-    """Whether the log has this version already, with this content. The price book of then is part of it."""
+    The price book of then is part of it.
+    """
     resolved = resolve(version.model)
-    return any(_catalog(data) == resolved for data in published)
+    return any(resolved in catalogs for catalogs in stages(published, rerates))
 
 
-def follow_problems(version: Version, published: Sequence[bytes], clock_us: int | None) -> list[str]:
+def follow_problems(
+    version: Version, published: Sequence[bytes], clock_us: int | None, rerates: Sequence[bytes] = ()
+) -> list[str]:
     """Why this version must not be published after those that the log has; empty if it may.
 
-    `published` are the log's publications in their order, `clock_us` its time (None: no event yet). Lines are
-    `file:line:col  path   message`. A version that is there already with the same content has no problem.
+    `published` are the log's publications in their order, `clock_us` its time (None: no event yet), `rerates`
+    what corrected their prices. Lines are `file:line:col  path   message`. A version that is there already
+    with the same content has no problem.
     """
-    if is_published(version, published):
+    if is_published(version, published, rerates):
         return []
     resolved = resolve(version.model)
-    earlier = [_catalog(data) for data in published]
+    earlier = corrected_catalogs(published, rerates)
     problems = [
         version.places.problem(path, f"{message} (catalog {version.id})")
         for path, message in changes(earlier, resolved)
@@ -47,11 +51,6 @@ def follow_problems(version: Version, published: Sequence[bytes], clock_us: int 
         message = f"lies before the log's time, {_instant(clock_us)}; choose a later instant"
         problems.append(version.places.problem(("effective",), message))
     return [str(problem) for problem in problems]
-
-
-def _catalog(publication: bytes) -> Resolved:
-    catalog: Resolved = json.loads(publication)["catalog"]
-    return catalog
 
 
 def changes(earlier: Sequence[Resolved], later: Resolved) -> Iterator[tuple[Path, str]]:

@@ -41,7 +41,7 @@ def explain(arguments: argparse.Namespace) -> int:
         if target.kind == "invoice":
             return _invoice(arguments, explaining.explain_invoice(store, published, target.id, target.period))
         if target.kind == "line":
-            return _unitless_line(arguments, explain_one_line(store, published, target.id), digits)
+            return _unitless_line(arguments, *explain_one_line(store, published, target.id), digits)
         found = explaining.explain_unit(store, published, target.id, target.line_id)
     if arguments.format == "json":
         output.print_json(found.document(digits, arguments.all))
@@ -58,6 +58,9 @@ def _print_unit(arguments: argparse.Namespace, found: explaining.UnitExplanation
     branches: list[Branch] = [("why", list(found.why)), ("started … ended", [_life(found)])]
     if found.corrections:
         branches.append(("corrected", [_correction(made) for made in found.corrections]))
+    if found.rerates:
+        words = [_correction(made) for made in found.rerates]
+        branches.append(("re-rated", [*words, "the month's lines of reason rerate carry the difference"]))
     for line in found.lines:
         label = "this line" if line.row["line_id"] == found.line_id else "price"
         branches.append((label, _price(line, revised=len(found.lines) > 1)))
@@ -85,7 +88,7 @@ def _fate(found: explaining.UnitExplanation, digits: int) -> str:
 
 
 def _correction(made: MadeCorrection) -> str:
-    done = {"waive": "waived", "restore": "restored"}.get(made.action, made.action)
+    done = {"waive": "waived", "restore": "restored", "rerate": "price corrected"}[made.action]
     return f"{done} by {made.who}, {moment(made.at)}: {made.why}"
 
 
@@ -208,13 +211,17 @@ def _usage(request: Request) -> str:
     return ", ".join([*parts, *(f"{count:,} {name.replace('_', ' ')}" for name, count in others.items())])
 
 
-def _unitless_line(arguments: argparse.Namespace, line: LineExplanation, digits: int) -> int:
+def _unitless_line(
+    arguments: argparse.Namespace, line: LineExplanation, rerate: MadeCorrection | None, digits: int
+) -> int:
     if arguments.format == "json":
-        output.print_json({"kind": "line", "line": line.document(digits)})
+        made = {} if rerate is None else {"rerate": rerate.document()}
+        output.print_json({"kind": "line", "line": line.document(digits), **made})
         return 0
     row = line.row
     print(f"{row['account']} · {row['charge']} · {row['reason']}   {money(row['amount'], digits)}")
-    _print_tree([("price", _price(line, revised=True))])
+    made_by = [] if rerate is None else [("re-rated", [_correction(rerate)])]
+    _print_tree([*made_by, ("price", _price(line, revised=rerate is None))])
     return 0
 
 

@@ -93,6 +93,11 @@ def instant_us(text: str) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+def month_or_instant(text: str) -> tuple[int | None, int]:
+    """2025-11 as (None, 202511), a time with its zone as (microseconds since 1970 UTC, 0)."""
+    return (None, month(text)) if re.fullmatch(r"\d{4}-\d{2}", text) else (instant_us(text), 0)
+
+
 def columns(text: str) -> list[str]:
     """A,B,C as a list, without empty names and without a name twice."""
     names = [name.strip() for name in text.split(",")]

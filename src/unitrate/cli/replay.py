@@ -26,7 +26,10 @@ DIFFERENCE = (
     Column("stored", "in the store"),
     Column("replayed", "replayed"),
 )
-COMPARED = ("events", "units", "lines", "cost_lines", "closings", "grants", "corrections", "invoices")
+COMPARED = (
+    "events", "units", "lines", "cost_lines", "closings", "grants", "corrections", "rerates",
+    "rerated_months", "invoices",
+)  # fmt: skip
 ALWAYS = 4  # of these are named in a sentence even where there are none
 
 

@@ -70,25 +70,25 @@ class LineExplanation:
 def explain_line(row: Mapping[str, Any], charge: Charge | None, digits: int) -> LineExplanation:
     """Words for a row of `lines`; `charge` is that of its catalog, None where a catalog lost it."""
     adds_up = EXACT.subtract(row["rated_after"], row["rated_before"]) == row["amount"]
-    price = None if charge is None else _price(charge, row["price_value"])
+    price = None if charge is None else price_of(charge, row["price_value"])
     if charge is None or price is None:  # a plan change: the whole charge under other days
-        arithmetic = _difference(row["rated_after"], row["rated_before"], row["amount"], digits)
+        arithmetic = difference(row["rated_after"], row["rated_before"], row["amount"], digits)
         return LineExplanation(row, _plan_change(row), "", f"f after − f before = {arithmetic}", adds_up)
-    before, after = _paid(row, "before"), _paid(row, "after")
+    before, after = paid_of(row, "before"), paid_of(row, "after")
     return LineExplanation(
         row,
         _counting(row, charge),
-        _applied(charge, price, max(before, after), digits),
+        applied(charge, price, max(before, after), digits),
         _arithmetic(row, charge, price, digits),
         adds_up,
     )
 
 
-def _price(charge: Charge, value: str) -> Price | None:
+def price_of(charge: Charge, value: str) -> Price | None:
     return next((price for key, price in charge.prices.items() if "/".join(key) == value), None)
 
 
-def _paid(row: Mapping[str, Any], when: str) -> int:
+def paid_of(row: Mapping[str, Any], when: str) -> int:
     return to_pico(EXACT.subtract(row[f"total_{when}"], row[f"included_{when}"]))
 
 
@@ -105,7 +105,7 @@ def _counting(row: Mapping[str, Any], charge: Charge) -> str:
     of_value = f" at {row['price_value']}" if row["price_value"] else ""
     before, after = row["total_before"], row["total_after"]
     included = row["included_after"]
-    paid_before, paid_after = pico(_paid(row, "before")), pico(_paid(row, "after"))
+    paid_before, paid_after = pico(paid_of(row, "before")), pico(paid_of(row, "after"))
     if charge.of is None and row["quantity"] == ONE and after == after.to_integral_value():
         text = f"{ordinal(int(after))} unit of the month{of_value}"
         if not included:
@@ -121,7 +121,7 @@ def _counting(row: Mapping[str, Any], charge: Charge) -> str:
     return text
 
 
-def _applied(charge: Charge, price: Price, paid_pico: int, digits: int) -> str:
+def applied(charge: Charge, price: Price, paid_pico: int, digits: int) -> str:
     """The price that holds at a paid quantity."""
     quantity = converted(paid_pico, charge)
     conversion = ""
@@ -169,17 +169,17 @@ _PRICED = {
 
 def _arithmetic(row: Mapping[str, Any], charge: Charge, price: Price, digits: int) -> str:
     """f(after) − f(before) = amount; for cost_plus with the costs, with the maximum where it cut."""
-    before, after = _own(row, charge, price, "before"), _own(row, charge, price, "after")
+    before, after = worth_of(row, charge, price, "before"), worth_of(row, charge, price, "after")
     own = EXACT.subtract(after, before)
     head = "f after − f before"
     if price.model != "cost_plus":
-        head = f"f({grouped(pico(_paid(row, 'after')))}) − f({grouped(pico(_paid(row, 'before')))})"
+        head = f"f({grouped(pico(paid_of(row, 'after')))}) − f({grouped(pico(paid_of(row, 'before')))})"
     else:
         head = f"f(cost {money(row['cost_after'], digits)}) − f(cost {money(row['cost_before'], digits)})"
-    text = f"{head} = {_difference(after, before, own, digits)}"
+    text = f"{head} = {difference(after, before, own, digits)}"
     if own == row["amount"]:
         return text
-    whole = _difference(row["rated_after"], row["rated_before"], row["amount"], digits)
+    whole = difference(row["rated_after"], row["rated_before"], row["amount"], digits)
     cause = "the charge's other prices"
     if charge.maximum is not None and row["rated_after"] != row["rated_before"] + own:
         cause = (
@@ -190,10 +190,10 @@ def _arithmetic(row: Mapping[str, Any], charge: Charge, price: Price, digits: in
     return f"{text}; the whole charge, with {cause}: {whole}"
 
 
-def _own(row: Mapping[str, Any], charge: Charge, price: Price, when: str) -> Decimal:
-    paid = _paid(row, when)
+def worth_of(row: Mapping[str, Any], charge: Charge, price: Price, when: str) -> Decimal:
+    paid = paid_of(row, when)
     return pico(half_up(rated_yocto(price, converted(paid, charge), to_pico(row[f"cost_{when}"])), PICO))
 
 
-def _difference(after: Decimal, before: Decimal, amount: Decimal, digits: int) -> str:
+def difference(after: Decimal, before: Decimal, amount: Decimal, digits: int) -> str:
     return f"{money(after, digits)} − {money(before, digits)} = {money(amount, digits)}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unitrate.errors import InputError
 from unitrate.explain.cost import CostExplanation, explain_cost, request_cost, sum_of
 from unitrate.explain.price import LineExplanation, explain_line
+from unitrate.explain.repriced import explain_rerate
 from unitrate.explain.why import why
 from unitrate.explain.words import instant_us
 from unitrate.figures import EXACT, money_text, month_text, ratio
@@ -40,6 +41,10 @@ ONE_LINE = _select(LINES, "lines", "line_id = {line:String}", "version")
 UNIT_CORRECTIONS = (
     "SELECT corrected_at, action, who, why FROM corrections FINAL "
     "WHERE account = {account:String} AND unit_id = {unit:String} ORDER BY version"
+)
+RERATE = (
+    "SELECT rerated_at, who, why FROM rerates FINAL "
+    "WHERE partition = {partition:UInt32} AND version = {offset:Int64}"
 )
 UNIT_EVENTS = (
     _select(EVENTS, "events", "account = {account:String} AND unit_id = {unit:String}", "time, `offset`")
@@ -81,10 +86,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class MadeCorrection:
-    """What an operator decided about the unit."""
+    """What an operator decided about the unit, or about the price of its month."""
 
     at: Any
-    action: str  # waive | restore
+    action: str  # waive | restore | rerate
     who: str
     why: str
 
@@ -106,6 +111,7 @@ class UnitExplanation:
     differences: tuple[str, ...]
     line_id: str = ""  # the line that was asked for, if one was
     corrections: tuple[MadeCorrection, ...] = ()  # by an operator, in order
+    rerates: tuple[MadeCorrection, ...] = ()  # of its month's price, after its first line
 
     @property
     def revenue(self) -> Decimal:
@@ -142,6 +148,7 @@ class UnitExplanation:
             "currency": self.currency,
             "why": list(self.why),
             "corrections": [one.document() for one in self.corrections],
+            "rerates": [one.document() for one in self.rerates],
             "revenue": money_text(self.revenue, digits),
             "lines": [line.document(digits) for line in self.lines],
             "cost": self.cost.document(digits),
@@ -176,26 +183,60 @@ def explain_unit(store: Store, timeline: Timeline, unit_id: str, line_id: str = 
     made = tuple(MadeCorrection(*row) for row in store.query(UNIT_CORRECTIONS, which).rows)
     return UnitExplanation(
         unit, timeline.catalogs[-1].currency, words, lines, cost, requests, found_differences, line_id,
-        made,
+        made, _rerates(store, timeline, lines),
     )  # fmt: skip
 
 
-def explain_one_line(store: Store, timeline: Timeline, line_id: str) -> LineExplanation:
-    """Explain a line that belongs to no unit (a plan change)."""
+def _rerates(
+    store: Store, timeline: Timeline, lines: tuple[LineExplanation, ...]
+) -> tuple[MadeCorrection, ...]:
+    """What corrected the price of the unit's month once it was rated."""
+    if not lines or not timeline.rerates:
+        return ()
+    row = lines[0].row
+    since = timeline.rerates_of(row["plan"], row["plan_version"], row["account"], row["usage_month"])
+    offsets = [one.offsets.get(row["partition"], -1) for one in since]
+    found = (rerate_at(store, row["partition"], offset) for offset in offsets if offset > row["version"])
+    return tuple(one for one in found if one is not None)
+
+
+def rerate_at(store: Store, partition: int, offset: int) -> MadeCorrection | None:
+    """The re-rate at an offset, or None."""
+    rows = store.query(RERATE, {"partition": partition, "offset": offset}).rows
+    return MadeCorrection(rows[0][0], "rerate", *rows[0][1:]) if rows else None
+
+
+def explain_one_line(
+    store: Store, timeline: Timeline, line_id: str
+) -> tuple[LineExplanation, MadeCorrection | None]:
+    """Explain a line that belongs to no unit (a plan change, a re-rate); with who re-rated and why."""
     row = store.query(ONE_LINE, {"line": line_id}).dicts()[-1]
-    return explain_line(row, charge_of(timeline, row), timeline.catalogs[-1].minor_digits)
+    digits = timeline.catalogs[-1].minor_digits
+    before, made = charge_of(timeline, row), None
+    after = charge_before(timeline, row, row["version"] + 1)
+    if row["reason"] == "rerate":
+        made = rerate_at(store, row["partition"], row["version"])
+    if made is None or before is None or after is None:
+        return explain_line(row, before, digits), made
+    return explain_rerate(row, before, after, digits), made
 
 
 def charge_of(timeline: Timeline, row: Mapping[str, Any]) -> Charge | None:
     """The charge that a line was rated by."""
-    charges = timeline.plan(row["plan"], row["plan_version"]).charges
+    return charge_before(timeline, row, row["version"])
+
+
+def charge_before(timeline: Timeline, row: Mapping[str, Any], offset: int) -> Charge | None:
+    """The line's charge as it was before the record at an offset of its partition."""
+    plan, where = (row["plan"], row["plan_version"]), (row["account"], row["usage_month"])
+    charges = timeline.plan(*plan, *where, before=(row["partition"], offset)).charges
     return next((charge for charge in charges if charge.name == row["charge"]), None)
 
 
 def _deciding_charge(timeline: Timeline, unit: Mapping[str, Any]) -> Charge | None:
     """The first charge on the unit's meter: its policy gave the reason."""
     if unit["plan"]:
-        plan = timeline.plan(unit["plan"], unit["plan_version"])
+        plan = timeline.plan(unit["plan"], unit["plan_version"], unit["account"], unit["period"])
     else:
         moment = unit["ended"] or unit["last_event"]
         found = timeline.plan_at(unit["account"], instant_us(moment))[1]

@@ -11,11 +11,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from unitrate.catalog.compiled import Subscription
-from unitrate.timeline import month_days, subscribed
+from unitrate.timeline import Timeline, month_days, subscribed
 
 if TYPE_CHECKING:
     from unitrate.catalog.compiled import Account, Catalog, Plan
-    from unitrate.timeline import Timeline
 
 
 def carried_back(catalog: Catalog, now: Timeline, period: int) -> Catalog:
@@ -60,8 +59,19 @@ def _reaching(entry: Account, day: int) -> list[Subscription]:
 
 def without_single_fees(catalog: Catalog) -> Catalog:
     """The catalog without fees that are due once: they are no part of what a month costs."""
+    return replace(catalog, plans={name: _monthly(plan) for name, plan in catalog.plans.items()})
 
-    def monthly(plan: Plan) -> Plan:
-        return replace(plan, fees=tuple(fee for fee in plan.fees if fee.monthly))
 
-    return replace(catalog, plans={name: monthly(plan) for name, plan in catalog.plans.items()})
+def as_of_months(now: Timeline) -> Timeline:
+    """Catalogs and re-rates without fees that are due once."""
+    found = Timeline()
+    for catalog in now.catalogs:
+        found.add(without_single_fees(catalog))
+    for rerate, offsets in now.rerates:
+        plans = {version: _monthly(plan) for version, plan in rerate.plans.items()}
+        found.rerate(replace(rerate, plans=plans), offsets)
+    return found
+
+
+def _monthly(plan: Plan) -> Plan:
+    return replace(plan, fees=tuple(fee for fee in plan.fees if fee.monthly))

@@ -79,7 +79,7 @@ def correct(
 
     Raises InputError for a unit that there is not, or a decision that changes nothing.
     """
-    _check_words(decision)
+    check_words(decision.who, decision.why)
     target = find(store, what)
     if target.kind != "unit":
         raise InputError(f'"{what}" is no unit: corrections are made unit by unit')
@@ -96,9 +96,9 @@ def correct(
     return effect
 
 
-def _check_words(decision: Decision) -> None:
-    for name in ("who", "why"):
-        text = getattr(decision, name).strip()
+def check_words(who: str, why: str) -> None:
+    """What an operator decides needs a name and a reason. Raises InputError."""
+    for name, text in (("who", who.strip()), ("why", why.strip())):
         if not text or len(text) > LONGEST:
             raise InputError(f"--{name}: {'say ' + name if not text else f'at most {LONGEST:,} characters'}")
 

@@ -10,7 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitrate.rows import CLOSINGS, CORRECTIONS, COST_LINES, GRANTS, LINES, UNITS, Column
+from unitrate.rows import (
+    CLOSINGS,
+    CORRECTIONS,
+    COST_LINES,
+    GRANTS,
+    LINES,
+    RERATED_MONTHS,
+    RERATES,
+    UNITS,
+    Column,
+)
 from unitrate.store.columns import from_rows
 
 if TYPE_CHECKING:
@@ -43,6 +53,13 @@ LEDGERS = (
     Ledger("closings", CLOSINGS, ("control_seq", "account", "period"), "period"),
     Ledger("grants", GRANTS, ("account", "grant_id"), "bill_month"),
     Ledger("corrections", CORRECTIONS, ("account", "unit_id", "version"), ""),
+    Ledger("rerates", RERATES, ("partition", "number"), ""),
+    Ledger(
+        "rerated_months",
+        RERATED_MONTHS,
+        ("account", "bill_month", "usage_month", "plan", "plan_version", "number"),
+        "bill_month",
+    ),
 )
 # A unit that is final and not held was let go by the fold: its row came when that happened.
 LET_GO = "state = 'final' AND disposition != 'held'"

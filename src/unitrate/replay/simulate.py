@@ -23,7 +23,7 @@ from unitrate.engine import Engine
 from unitrate.errors import InputError
 from unitrate.published import timeline as published
 from unitrate.replay import feed, log
-from unitrate.replay.carried import carried_back, without_single_fees
+from unitrate.replay.carried import as_of_months, carried_back, without_single_fees
 from unitrate.replay.sums import Fate, Fates, Month, of_store
 from unitrate.replay.window import Window, window
 from unitrate.store import checkpoint
@@ -108,7 +108,9 @@ def simulate(
         raise InputError(f"{store.label} has no event of that month or before it")
     with feed.uncollected():
         records = sum(folded.fold(marker, found, connection) for marker, found in pairs)
-    sides = (_paid(before, [without_single_fees(c) for c in now.catalogs]), _paid(after, [catalog]))
+    next_timeline = Timeline()
+    next_timeline.add(catalog)
+    sides = (_paid(before, as_of_months(now)), _paid(after, next_timeline))
     customers = tuple(_customers(before, after, *sides))
     return Simulation(
         period=period,
@@ -248,13 +250,10 @@ def _stretches(engine: Engine, block: log.Block) -> Iterator[log.Block]:
 # ---------------------------------------------------------------- what comes out
 
 
-def _paid(month: Month, catalogs: list[Catalog]) -> dict[str, int]:
+def _paid(month: Month, timeline: Timeline) -> dict[str, int]:
     """What each account pays, in minor units: its draft invoice without fees that are due once."""
-    timeline = Timeline()
-    for catalog in catalogs:
-        timeline.add(catalog)
     usage = month.usage()
-    named = {name for catalog in catalogs for name in catalog.accounts}
+    named = {name for catalog in timeline.catalogs for name in catalog.accounts}
     holders = {name for name in named if segments(timeline, name, month.period)}
     return {
         name: draft(timeline, name, month.period, usage.get(name, [])).subtotal_minor

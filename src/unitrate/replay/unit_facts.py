@@ -69,7 +69,10 @@ def final_facts(
     catalog = _meter_catalog(timeline, unit, events)
     meter = catalog.meter_by_name[unit["meter"]]
     first = lines[0] if lines else None
-    charges = timeline.plan(first["plan"], first["plan_version"]).charges if first else ()
+    charges: tuple[Charge, ...] = ()
+    if first:
+        plan, month = (first["plan"], first["plan_version"]), first["usage_month"]
+        charges = timeline.plan(*plan, unit["account"], month).charges
     shares = _shares(lines, waived_at, {charge.name: charge for charge in charges})
     ordinal = unit["ordinal"] or 1
     key = unit["key"] if ordinal == 1 else unit["key"].removesuffix(f"~{ordinal}")

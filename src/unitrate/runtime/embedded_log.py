@@ -34,7 +34,7 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True):
     until_us: int = 0  # tick
     retried: list[int] = []  # retry: offsets of the rejected events, in order
     places: list[str] = []  # and where each came from
-    control: str = ""  # control: its kind (close, top_up, correction); the payload is its body
+    control: str = ""  # control: its kind (close, correction …); the payload is its body
     control_id: str = ""  # and what makes two of them the same record
 
 
@@ -81,6 +81,16 @@ def read_entries(store: Store) -> list[Entry]:
 def publications_of(store: Store) -> list[bytes]:
     """All publications, in log order."""
     found = store.query_arrow("SELECT payload FROM manifest FINAL WHERE kind = 'publication' ORDER BY seq")
+    payloads: list[bytes] = found.column("payload").to_pylist()
+    return payloads
+
+
+def rerates_of(store: Store) -> list[bytes]:
+    """All re-rates, in log order."""
+    found = store.query_arrow(
+        "SELECT payload FROM manifest FINAL "
+        "WHERE kind = 'control' AND JSONExtractString(body, 'control') = 'rerate' ORDER BY seq"
+    )
     payloads: list[bytes] = found.column("payload").to_pylist()
     return payloads
 

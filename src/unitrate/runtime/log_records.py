@@ -26,6 +26,7 @@ ENGINE = "engine"
 CATALOG = "catalog"
 CLOSE = "close"
 CORRECTION = "correction"
+RERATE = "rerate"
 # The genesis record fixes the log for life: its id and the number of partitions.
 
 Headers = Sequence[tuple[str, bytes | None]]

@@ -25,13 +25,23 @@ from unitrate.runtime.kafka_log import (
     ensure_genesis,
     write_controls,
 )
-from unitrate.runtime.log_records import CATALOG, ENGINE, GENESIS, LOG_TOPIC, Genesis, Record, kind_of
+from unitrate.runtime.log_records import (
+    CATALOG,
+    ENGINE,
+    GENESIS,
+    LOG_TOPIC,
+    RERATE,
+    Genesis,
+    Record,
+    kind_of,
+)
 from unitrate.runtime.topics import Topics, TopicState, plans
 from unitrate.store import Store, publications
 
 US = 1_000_000
 # Brokers' clocks and this machine's are that close, or the log's time is a matter of opinion.
 EFFECTIVE_MARGIN_S = 10
+KINDS = (GENESIS, CATALOG, RERATE)  # control records that a publication looks at
 
 
 class Initialized(NamedTuple):
@@ -92,34 +102,35 @@ async def publish(
         partitions = await topics.partitions_of(LOG_TOPIC)
     if partitions is None:
         raise LogError(f"there is no topic {LOG_TOPIC} at {connection.label}: unitrate init makes it")
-    in_store = _published(store)
+    in_store, rerated = _published(store), _rerated(store)
     fresh: list[Version] = []
 
     def decide(records: list[Record]) -> list[Control]:
         if not records and not in_store:
             raise LogError(f"{LOG_TOPIC} has no genesis record: unitrate init writes it")
-        earlier = _together(in_store, records)
-        fresh.extend(version for version in versions if not is_published(version, earlier))
+        earlier = _together(in_store, records, CATALOG)
+        rerates = _together(rerated, records, RERATE)
+        fresh.extend(version for version in versions if not is_published(version, earlier, rerates))
         fresh.sort(key=lambda version: version.effective_us)
-        return _checked(fresh, earlier)
+        return _checked(fresh, earlier, rerates)
 
     if dry_run:
-        decide(await control_records(connection, (GENESIS, CATALOG)))
+        decide(await control_records(connection, KINDS))
     else:
-        await write_controls(connection, partitions, decide, (GENESIS, CATALOG))
+        await write_controls(connection, partitions, decide, KINDS)
         for version in fresh:
             publications.write_text(store, version.id, version.text)
     written = [version.id for version in fresh]
     return Published(written, [v.id for v in versions if v.id not in written], partitions)
 
 
-def _together(in_store: list[bytes], records: Sequence[Record]) -> list[bytes]:
-    """Publications in the log's order: those that the store has, then those that only the log has yet."""
-    in_log = [record.value or b"" for record in records if kind_of(record.headers) == CATALOG]
+def _together(in_store: list[bytes], records: Sequence[Record], kind: str) -> list[bytes]:
+    """Bodies of a kind in the log's order: those that the store has, then those that only the log has yet."""
+    in_log = [record.value or b"" for record in records if kind_of(record.headers) == kind]
     return in_store + [body for body in in_log if body not in in_store]
 
 
-def _checked(fresh: Sequence[Version], earlier: list[bytes]) -> list[Control]:
+def _checked(fresh: Sequence[Version], earlier: list[bytes], rerates: list[bytes]) -> list[Control]:
     """The control records; CatalogError with every reason against publishing them."""
     problems: list[str] = []
     controls: list[Control] = []
@@ -127,7 +138,7 @@ def _checked(fresh: Sequence[Version], earlier: list[bytes]) -> list[Control]:
     clock_us = int((time.time() + EFFECTIVE_MARGIN_S) * US) if earlier else None
     published = list(earlier)
     for version in fresh:
-        problems += follow_problems(version, published, clock_us)
+        problems += follow_problems(version, published, clock_us, rerates)
         body = publication(version)
         published.append(body)
         digest = hashlib.sha256(body).hexdigest()[:32]
@@ -149,3 +160,9 @@ def _published(store: Store) -> list[bytes]:
         "SELECT publication FROM catalogs FINAL ORDER BY published_offset, partition LIMIT 1 BY id"
     )
     return list(table.column("publication").to_pylist())
+
+
+def _rerated(store: Store) -> list[bytes]:
+    """Re-rates that the store knows, in the log's order."""
+    table = store.query_arrow("SELECT body FROM rerates FINAL ORDER BY number, partition LIMIT 1 BY number")
+    return list(table.column("body").to_pylist())

@@ -65,6 +65,7 @@ class Session:
         self._tail = [e for e in entries if e.count and e.end_offset > self.engine.last_offset + 1]
         embedded_log.drop_leftovers(store, (entry.seq for entry in self._tail))
         self._published = embedded_log.publications_of(store)
+        self._rerates = embedded_log.rerates_of(store)
         self._appended: list[Entry] = []
         self._processed: list[Entry] = []
         self._since_records = self._since_bytes = 0
@@ -131,10 +132,10 @@ class Session:
         """Append the versions that the log does not have; their names. Raises CatalogError."""
         done = []
         for version in versions:
-            if is_published(version, self._published):
+            if is_published(version, self._published, self._rerates):
                 continue
             clock_us = self.engine.clock_us if self.engine.clock_us >= 0 else None
-            problems = follow_problems(version, self._published, clock_us)
+            problems = follow_problems(version, self._published, clock_us, self._rerates)
             if problems:
                 raise CatalogError(problems)
             data = publication(version)
@@ -153,7 +154,7 @@ class Session:
         return True
 
     def control(self, kind: str, control_id: str, body: bytes) -> None:
-        """Append a control record (a close, a top-up, a correction).
+        """Append a control record (a close, a top-up, a correction, a re-rate).
 
         Raises InputError, with nothing written, where the fold cannot use the body.
         """

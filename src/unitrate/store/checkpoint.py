@@ -60,6 +60,8 @@ def write_rows(store: Store, *checkpoints: rows.Checkpoint) -> None:
         ("closings", rows.CLOSINGS),
         ("grants", rows.GRANTS),
         ("corrections", rows.CORRECTIONS),
+        ("rerates", rows.RERATES),
+        ("rerated_months", rows.RERATED_MONTHS),
     ):
         field = "rejected" if name == "rejected_events" else name
         tuples = [row for checkpoint in checkpoints for row in getattr(checkpoint.output, field)]

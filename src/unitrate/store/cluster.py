@@ -26,7 +26,7 @@ QUORUM = {"insert_quorum": "auto"}
 _ENGINE = re.compile(r"ENGINE = ReplacingMergeTree(?:\((?P<arguments>[^)]*)\))?")
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS `(?P<database>[^`]+)`\.`?(?P<table>\w+)`?")
 # Tables that recovery reads.
-_RECOVERED = ("checkpoints", "state", "catalogs", "events", "units")
+_RECOVERED = ("checkpoints", "state", "catalogs", "rerates", "events", "units")
 
 
 class Node(NamedTuple):

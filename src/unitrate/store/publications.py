@@ -1,4 +1,4 @@
-"""Published catalogs in the store.
+"""Published catalogs in the store, and the re-rates of their prices.
 
 Owns the `catalogs` rows: one a partition and publication, written before any checkpoint that covers it, since
 recovery rebuilds the engine's catalogs from them. A row follows from the record alone, so writing it again
@@ -39,6 +39,16 @@ def write_text(store: Store, catalog_id: str, text: str) -> None:
     import pyarrow as pa
 
     store.insert("catalog_texts", pa.table({"id": pa.array([catalog_id]), "text": pa.array([text.encode()])}))
+
+
+def read_rerates(store: Store, partition: int, last_offset: int) -> list[tuple[int, bytes]]:
+    """Re-rates of a partition up to an offset, in log order."""
+    table = store.query_arrow(
+        "SELECT version, body FROM rerates FINAL "
+        "WHERE partition = {partition:UInt32} AND version <= {last:Int64} ORDER BY version",
+        {"partition": partition, "last": last_offset},
+    )
+    return list(zip(table.column("version").to_pylist(), table.column("body").to_pylist(), strict=True))
 
 
 def read(store: Store, partition: int, last_offset: int) -> list[tuple[int, bytes]]:

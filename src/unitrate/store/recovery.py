@@ -40,6 +40,11 @@ def read(store: Store, partition: int, progress: Callable[[str], None] = lambda 
         raise StoreError(
             f"the catalogs in {store.label} are not those of its last checkpoint: restore a backup"
         )
+    rerates = publications.read_rerates(store, partition, marker.last_offset)
+    if [offset for offset, _ in rerates] != marker.meta.get("rerates", []):
+        raise StoreError(
+            f"the re-rates in {store.label} are not those of its last checkpoint: restore a backup"
+        )
     horizon_us = max((json.loads(data)["catalog"]["dedupe_us"] for _, data in published), default=0)
     engine = Engine.restore(
         partition,
@@ -48,6 +53,7 @@ def read(store: Store, partition: int, progress: Callable[[str], None] = lambda 
         published,
         _reported(checkpoint.read_identities(store, marker, horizon_us), progress),
         checkpoint.read_finals(store, marker, horizon_us),
+        rerates,
     )
     return Recovered(marker, engine)
 

@@ -155,6 +155,25 @@ MONTH_TABLES = (
     ),
 )
 
+RERATE_TABLES = (
+    Table(
+        "rerates",
+        rows.RERATES,
+        "ReplacingMergeTree(`version`)",
+        ("partition", "number"),
+        "",
+        "Prices that were published wrong and corrected, with who and why; each partition has every record",
+    ),
+    Table(
+        "rerated_months",
+        rows.RERATED_MONTHS,
+        "ReplacingMergeTree(`version`)",
+        ("account", "bill_month", "usage_month", "plan", "plan_version", "number"),
+        "`bill_month`",
+        "Account months that have corrected prices",
+    ),
+)
+
 _PARTITION = rows.Column("partition", "small", "log partition")
 
 PROTOCOL_TABLES = (
@@ -261,4 +280,4 @@ EMBEDDED_TABLES = (
         "Rejected events that were taken again",
     ),
 )
-TABLES = LEDGER_TABLES + MONTH_TABLES + PROTOCOL_TABLES + (CATALOG_TEXTS,) + EMBEDDED_TABLES
+TABLES = LEDGER_TABLES + MONTH_TABLES + RERATE_TABLES + PROTOCOL_TABLES + (CATALOG_TEXTS,) + EMBEDDED_TABLES

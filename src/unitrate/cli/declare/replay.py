@@ -45,6 +45,27 @@ def _correct(parser: argparse.ArgumentParser) -> None:
     options.output_format(parser)
 
 
+def _rerate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "catalog", metavar="CATALOG", help="corrected YAML of a published version: same name, other prices"
+    )
+    options.store(parser)
+    options.brokers(parser)
+    parser.add_argument(
+        "--from",
+        dest="since",
+        metavar="TIME",
+        type=options.month_or_instant,
+        default=(None, 0),
+        help="first month, as 2025-11 (in each account's time zone), or the instant when it begins "
+        "(default: as long as the plan version has been there)",
+    )
+    parser.add_argument("--who", required=True, help="who decides; explain shows it")
+    parser.add_argument("--why", required=True, help="the reason; explain shows it")
+    options.dry_run(parser)
+    options.output_format(parser)
+
+
 def _estimate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "catalog", metavar="CATALOG", help="YAML file or folder; of a folder, the last version"
@@ -99,5 +120,17 @@ COMMANDS = (
         'unitrate correct run-4711 --restore --who mia --why "it was another run" --store ./books',
         _correct,
         "unitrate.cli.replay:correct",
+    ),
+    Command(
+        "rerate",
+        "corrects a price that was published wrong, with who and why, as a record in the log",
+        "Rates what was rated under a published plan version anew, at the corrected prices of the file: in\n"
+        "place in months that are open, as adjustments on the next invoice for closed ones. Shows who is\n"
+        "affected; with --dry-run it writes nothing. Only what a plan charges may differ from the published\n"
+        "catalog; anything else needs a new version (unitrate publish).",
+        'unitrate rerate catalog.yaml --store ./books --who mia --why "0.09 for 0.90" --dry-run\n'
+        'unitrate rerate catalog.yaml --store ./books --who mia --why "0.09 for 0.90" --from 2025-11',
+        _rerate,
+        "unitrate.cli.rerating:rerate",
     ),
 )

@@ -13,7 +13,13 @@ from typing import Protocol
 
 from unitrate import __version__
 from unitrate.errors import StoreError
-from unitrate.store.migrations import m0001_tables, m0002_months, m0003_billed, m0004_views
+from unitrate.store.migrations import (
+    m0001_tables,
+    m0002_months,
+    m0003_billed,
+    m0004_views,
+    m0005_rerates,
+)
 from unitrate.store.schema import DURABLE
 
 
@@ -35,6 +41,7 @@ MIGRATIONS = (
     Migration(2, "months", m0002_months.statements),
     Migration(3, "billed", m0003_billed.statements),
     Migration(4, "views", m0004_views.statements),
+    Migration(5, "rerates", m0005_rerates.statements),
 )
 NEWEST = MIGRATIONS[-1].number
 
