@@ -252,6 +252,7 @@ class Months:
         if unit.pin is not None:
             pin = unit.pin
             self._engine.timeline.plan(pin.plan, pin.plan_version, unit.account, pin.month)
+        unit.conditions = tuple(unit.conditions)
         unit.attributes = {name: (text,) for name, text in final.attributes.items()}
         unit.runs = dict.fromkeys(final.runs)
         unit.end = EndEvent(*final.end) if final.end is not None else None

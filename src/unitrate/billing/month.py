@@ -246,7 +246,7 @@ WHERE `time` >= fromUnixTimestamp64Micro({since:Int64}) AND `time` < fromUnixTim
 """
 RETRIES = """
 SELECT account, uniqExact(workflow, run_id) FROM events FINAL
-WHERE retry_of != '' AND unit_id != ''
+WHERE retry_of != '' AND retry_of != run_id AND unit_id != ''
   AND `time` >= fromUnixTimestamp64Micro({since:Int64}) AND `time` < fromUnixTimestamp64Micro({until:Int64})
 """
 
