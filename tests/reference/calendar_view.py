@@ -21,10 +21,12 @@ class Calendar:
 
     def __init__(self) -> None:
         self.catalogs: list[CatalogView] = []
+        self._plans: dict[tuple[str, dt.date], Plan | None] = {}  # asked before, of these catalogs
 
     def publish(self, catalog: CatalogView) -> None:
         """Add a catalog."""
         self.catalogs = sorted([*self.catalogs, catalog], key=lambda c: c.effective)
+        self._plans = {}
 
     def at(self, instant_us: int) -> CatalogView:
         """The catalog in force at an instant; the first also covers earlier times."""
@@ -47,8 +49,12 @@ class Calendar:
         return day.year * 100 + day.month
 
     def midnight(self, account: str, day: dt.date) -> int:
-        """Instant at which a local day begins."""
-        zone = self.zone(account)
+        """Instant at which a local day of the account begins."""
+        return self.midnight_in(self.zone(account), day)
+
+    @staticmethod
+    def midnight_in(zone: ZoneInfo, day: dt.date) -> int:
+        """Instant at which a day begins in a zone."""
         naive = dt.datetime.combine(day, dt.time())
         guess = (naive.replace(tzinfo=zone).astimezone(dt.UTC) - EPOCH) // dt.timedelta(microseconds=1)
         while moment(guess, zone).date() < day:  # midnight was skipped: go to the hour that exists
@@ -67,11 +73,11 @@ class Calendar:
 
     def plan_on(self, account: str, day: dt.date) -> Plan | None:
         """Plan of a local day: as the catalog in force says; if it has none, the first later one that has."""
-        for catalog in self.later(self.on(account, day)):
-            plan = subscribed(catalog, account, day)
-            if plan is not None:
-                return plan
-        return None
+        if (account, day) not in self._plans:
+            later = self.later(self.on(account, day))
+            given = (subscribed(catalog, account, day) for catalog in later)
+            self._plans[account, day] = next((plan for plan in given if plan is not None), None)
+        return self._plans[account, day]
 
     def days(self, month: int) -> list[dt.date]:
         """Days of a month."""

@@ -210,7 +210,7 @@ MODELS = [
 NEW_MODEL = {"provider": "acme-gpu", "model": "x1", "input": "3.00", "output": "7.00", "page": "0.01"}
 
 
-def _account(draw: Draw, plans: Sequence[str], zone: str, start: int) -> dict[str, Any]:
+def an_account(draw: Draw, plans: Sequence[str], zone: str, start: int) -> dict[str, Any]:
     day = _day(start)
     account: dict[str, Any] = {"plan": pick(draw, plans), "from": "2026-09-01", "timezone": zone}
     kind = pick(draw, range(6))
@@ -240,7 +240,7 @@ def document(draw: Draw, start: int) -> dict[str, Any]:
             meter["workflow"] = meter["workflow"][:1]
     plans = {f"p{i}": _plan(draw, 1, meters) for i in range(pick(draw, [1, 2]))}
     zones = {name: pick(draw, ZONES) for name in ACCOUNTS}
-    accounts = {name: _account(draw, list(plans), zones[name], start) for name in ACCOUNTS}
+    accounts = {name: an_account(draw, list(plans), zones[name], start) for name in ACCOUNTS}
     if chance(draw, 4):
         del accounts["b"]
     for account in accounts.values():
@@ -286,7 +286,7 @@ def next_document(draw: Draw, before: dict[str, Any], effective: int, number: in
             plans[plan] = _plan(draw, number, meters)
         elif change == "account":
             zone = accounts[name]["timezone"] if name in accounts else before["timezone"]
-            accounts[name] = _account(draw, list(plans), zone, effective)
+            accounts[name] = an_account(draw, list(plans), zone, effective)
         elif change == "end" and name in accounts and "plan" in accounts[name]:
             accounts[name] = {**accounts[name], "to": _day(effective)}
         elif change == "meter":

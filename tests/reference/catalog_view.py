@@ -291,6 +291,9 @@ class Account:
     periods: list[tuple[str, dt.date, dt.date | None]]
     terms: Mapping[str, dt.date]
     internal: frozenset[str]
+    credits: list[Mapping[str, Any]]
+    tax: Mapping[str, Any]  # of `billing`; empty where none
+    has_billing: bool
 
 
 def account_of(name: str, item: Mapping[str, Any], zone: str) -> Account:
@@ -308,6 +311,9 @@ def account_of(name: str, item: Mapping[str, Any], zone: str) -> Account:
         periods,
         terms,
         frozenset(item.get("internal_workspaces") or ()),
+        list(item.get("credits") or ()),
+        dict((item.get("billing") or {}).get("tax") or {}),
+        bool(item.get("billing")),
     )
 
 
@@ -327,6 +333,8 @@ class CatalogView:
     meters: list[Meter]
     plans: Mapping[str, Plan]
     accounts: Mapping[str, Account]
+    issuer: str
+    payouts: Mapping[str, Any]
 
 
 def catalog_of(document: Mapping[str, Any]) -> CatalogView:
@@ -346,4 +354,6 @@ def catalog_of(document: Mapping[str, Any]) -> CatalogView:
         meters=[meter_of(name, m) for name, m in (document.get("meters") or {}).items()],
         plans={name: plan_of(name, p) for name, p in (document.get("plans") or {}).items()},
         accounts={name: account_of(name, a, zone) for name, a in (document.get("accounts") or {}).items()},
+        issuer=str((document.get("issuer") or {}).get("name") or ""),
+        payouts=dict(document.get("payouts") or {}),
     )

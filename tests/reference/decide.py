@@ -70,6 +70,8 @@ def _under(
     is_copy: Callable[[Unit, Rule], bool],
 ) -> Decision:
     """The decision under one plan, its catalog's account, and the costs known up to a catalog."""
+    if unit.waived:
+        return Decision(catalog, plan, month, "not_billed", "waived", Fraction(0), {})
     charges = [c for c in plan.charges if c.meter == unit.meter.name] if plan is not None else []
     facts = _facts(unit, catalog, brought, calendar)
     if not charges:

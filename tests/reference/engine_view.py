@@ -177,7 +177,7 @@ class Run:
             store.publications,
             [(columns[0], columns[1], columns[2], columns[3])],
             finals,
-            self.generation_records,
+            generation_records=self.generation_records,
         )
         assert engine.digests() == marker.digests
         return engine

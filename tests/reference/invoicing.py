@@ -27,6 +27,7 @@ class InvoiceLine:
     quantity: Fraction | None
     included: Fraction | None
     amount: Fraction
+    meter: str = ""
 
 
 def minor(amount: Fraction, currency: str) -> Fraction:
@@ -75,11 +76,11 @@ def _usage(walk: Walk, account: str, month: int, plan: Plan) -> list[InvoiceLine
         counter = walk.counters.get((segment, charge.name))
         quantity, included, amount = _figures(counter)
         usage = minor(amount, currency)
-        lines.append(InvoiceLine("usage", charge.name, plan.id, quantity, included, usage))
+        lines.append(InvoiceLine("usage", charge.name, plan.id, quantity, included, usage, charge.meter))
         lowest = _minimum(charge, share)
         missing = minor(max(Fraction(0), lowest - usage), currency)
         if missing:
-            lines.append(InvoiceLine("minimum", charge.name, plan.id, None, None, missing))
+            lines.append(InvoiceLine("minimum", charge.name, plan.id, None, None, missing, charge.meter))
         billed += usage + missing
     missing = minor(max(Fraction(0), prorated_money(plan.minimum, share) - billed), currency)
     if missing:

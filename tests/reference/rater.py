@@ -131,16 +131,21 @@ def rate(records: Iterable[Record], *, kafka: bool) -> Figures:
     walk = Walk()
     fates: dict[int, str] = {}
     for record in records:
-        if kafka and not isinstance(record, Tick):
-            assert record.timestamp_us is not None
-            walk.move(max(walk.clock, record.timestamp_us))
-        if isinstance(record, Publication):
-            walk.publish(catalog_of(record.document))
-        elif isinstance(record, Tick):
-            walk.move(record.time_us)
-        else:
-            fates[record.offset] = _event(walk, record, kafka=kafka)
-    return _figures(walk, fates)
+        take(walk, record, fates, kafka=kafka)
+    return figures_of(walk, fates)
+
+
+def take(walk: Walk, record: Record, fates: dict[int, str], *, kafka: bool) -> None:
+    """Take one record."""
+    if kafka and not isinstance(record, Tick):
+        assert record.timestamp_us is not None
+        walk.move(max(walk.clock, record.timestamp_us))
+    if isinstance(record, Publication):
+        walk.publish(catalog_of(record.document))
+    elif isinstance(record, Tick):
+        walk.move(record.time_us)
+    else:
+        fates[record.offset] = _event(walk, record, kafka=kafka)
 
 
 def _event(walk: Walk, record: EventRecord, *, kafka: bool) -> str:
@@ -157,7 +162,8 @@ def _event(walk: Walk, record: EventRecord, *, kafka: bool) -> str:
     return walk.event(event)
 
 
-def _figures(walk: Walk, fates: dict[int, str]) -> Figures:
+def figures_of(walk: Walk, fates: dict[int, str]) -> Figures:
+    """All that a walk says when its last record was taken."""
     figures = Figures(fates=fates, walk=walk)
     for unit in walk.units:
         row = _unit(walk, unit)

@@ -12,10 +12,11 @@ from tests.reference.catalog_view import SECOND, instant
 from tests.reference.rater import EventRecord, Publication, Tick
 
 if TYPE_CHECKING:
+    from tests.reference.month_records import MonthHistory
     from tests.reference.strategies import History
 
 
-def show(history: History) -> str:
+def show(history: History | MonthHistory) -> str:
     """The records, one a line; catalogs as JSON."""
     lines = [f"{'Kafka' if history.kafka else 'files'} mode"]
     start = None
@@ -25,6 +26,8 @@ def show(history: History) -> str:
             lines.append(f"{record.offset:3} publication{stamp} {json.dumps(record.document)}")
         elif isinstance(record, Tick):
             lines.append(f"{record.offset:3} tick {_after(record.time_us, start)}")
+        elif not isinstance(record, EventRecord):
+            lines.append(f"{record.offset:3} {record}")
         else:
             lines.append(f"{record.offset:3} {_event(record, start)}")
             start = start if start is not None else _time(record)

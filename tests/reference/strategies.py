@@ -9,7 +9,7 @@ Two modes: files (the clock is the highest event time, ticks move it) and Kafka 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 
@@ -187,15 +187,19 @@ def holds(document: dict[str, Any]) -> bool:
 
 
 @dataclass
-class _Log:
-    """A log that is being drawn."""
+class Log:
+    """A log that is being drawn; the class's lists say how its time goes."""
+
+    STEPS: ClassVar[list[int]] = STEPS
+    LEAPS: ClassVar[list[int]] = LEAPS
+    LATENESS: ClassVar[list[int]] = LATENESS
 
     draw: Draw
     kafka: bool
     start: int
     now: int
     behind: int  # how old events are when they reach Kafka
-    records: list[Record]
+    records: list[Any]
     document: dict[str, Any]
     version: int = 1
 
@@ -208,23 +212,31 @@ class _Log:
 
     def step(self) -> None:
         """Let some time pass."""
-        self.now += max(0, pick(self.draw, STEPS) + pick(self.draw, JITTER))
+        self.now += max(0, pick(self.draw, self.STEPS) + pick(self.draw, JITTER))
 
     def leap(self) -> None:
         """Let some time pass, or a day."""
-        self.now += max(0, pick(self.draw, LEAPS) + pick(self.draw, JITTER))
+        self.now += max(0, pick(self.draw, self.LEAPS) + pick(self.draw, JITTER))
 
     def event(self, work: Work, kind: str, fault: str = "") -> None:
         """One event, mostly in time."""
-        late = pick(self.draw, LATENESS) + pick(self.draw, JITTER)
+        late = pick(self.draw, self.LATENESS) + pick(self.draw, JITTER)
         if self.kafka and chance(self.draw, 12):
             late = -pick(self.draw, [MINUTE, 10 * MINUTE, HOUR, DAY - HOUR])  # a producer's clock ahead
         time = self.now + 25 * HOUR if fault == "future" else max(self.now - late, self.start - 60 * DAY)
         offset = len(self.records)
-        event = _event(self.draw, time, offset, work, kind)
+        event = self.body(time, offset, work, kind)
         bytes_ = _broken(self.draw, event) if fault == "broken" else raw(event)
         entered = self.now if fault == "future" else 2**62
         self.records.append(EventRecord(offset, bytes_, self.stamp, entered))
+
+    def body(self, time: int, number: int, work: Work, kind: str) -> dict[str, Any]:
+        """What an event says."""
+        return _event(self.draw, time, number, work, kind)
+
+    def later(self, effective: int) -> dict[str, Any]:
+        """The next catalog."""
+        return next_document(self.draw, self.document, effective, self.version)
 
     def work(self) -> Work:
         """Some piece of work, mostly of a meter that the catalog has."""
@@ -258,7 +270,7 @@ class _Log:
             ahead = pick(self.draw, [0, HOUR, DAY, 5 * DAY])
             effective = self.now + self.behind + ahead + self.version
             effective = max(effective, instant(self.document["effective"]) + 1)  # ever later
-            document = next_document(self.draw, self.document, effective, self.version)
+            document = self.later(effective)
             if holds(document):
                 self.document = document
                 self.records.append(Publication(offset, document, self.stamp))
@@ -289,7 +301,7 @@ def history(draw: Draw, kafka: bool | None = None, length: int = 20) -> History:
     first_document = document(draw, start)
     first = Publication(0, first_document, start - 40 * DAY if kafka else None)
     behind = pick(draw, [0, 0, 300 * DAY]) if kafka else 0
-    log = _Log(draw, kafka, start, start, behind, [first], first_document)
+    log = Log(draw, kafka, start, start, behind, [first], first_document)
     for _ in range(pick(draw, range(1, length + 1))):
         log.leap()
         kind = pick(draw, KINDS)

@@ -59,6 +59,9 @@ class Unit:
     decided_events: int = 0  # an original that is re-opened stays the one it was
     quantity_then: int = 0
     escalated: bool = False  # while open or inside settle (D19)
+    waived: bool = False  # by an operator
+    waiver_took: dict[str, Share] = field(default_factory=dict)  # what it billed until then
+    waiver_fraction: Fraction = Fraction(0)
     pin: Pin | None = None
     booked: dict[str, Share] = field(default_factory=dict)  # by charge
     revenue: Fraction = Fraction(0)

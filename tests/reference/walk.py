@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
+from tests.reference.books import Books
 from tests.reference.calendar_view import Calendar, prorated_included, prorated_money
 from tests.reference.catalog_view import DAY, CatalogView, Charge, Meter, Rule
 from tests.reference.counter import Change, Counter, Share, Terms
 from tests.reference.decide import MISSING, decide
 from tests.reference.incoming import Event
 from tests.reference.own_costs import cost_of
-from tests.reference.unit_view import Cost, Pin, Unit
+from tests.reference.unit_view import Cost, Decision, Pin, Unit
 
 REOPENING = ("ai.request", "work.started", "work.reopened")
 Segment = tuple[str, int, tuple[str, int]]  # account, month, plan
@@ -46,6 +47,7 @@ class Walk:
     taken: list[Event] = field(default_factory=list)  # accepted, and unit_final ones
     cost_only: list[CostOnly] = field(default_factory=list)
     runs: dict[tuple[str, str, str], Unit] = field(default_factory=dict)  # last unit that a run joined
+    books: Books = field(default_factory=Books)
 
     # -- time -------------------------------------------------------------------------------------------
 
@@ -64,7 +66,7 @@ class Walk:
             else:
                 unit.waited_out = True
                 if unit.verdict == "":
-                    self._decide(unit)
+                    self.decide(unit)
         self.clock = max(self.clock, time)
 
     @staticmethod
@@ -83,13 +85,16 @@ class Walk:
         for (segment, _), counter in self.counters.items():
             terms = self._terms(segment, counter.charge)
             if terms != counter.terms:
+                before = counter.amount()
                 counter.changes.append(Change(terms=terms))
+                if counter.amount() != before:
+                    self.books.plan_change(segment[0], segment[1], counter.amount() - before)
         for unit in list(self.units):
             held = (
                 unit.sealed_at is not None and unit.decision is not None and unit.decision.reason in MISSING
             )
             if held and unit.decision is not None and unit.decision.disposition == "held":
-                self._decide(unit)
+                self.decide(unit)
 
     def _terms(self, segment: Segment, charge: Charge) -> Terms:
         account, month, plan = segment
@@ -266,11 +271,11 @@ class Walk:
             unit.escalated = True
         unit.events.append(event)
         if event.request:
-            cost = self._cost(event)
+            cost = self.cost(event)
             unit.costs[event.order] = None if cost is None else Cost(cost)
             unit.known[event.order] = self.calendar.at(event.time).effective
         if unit.sealed_at is not None:
-            self._decide(unit)
+            self.decide(unit)
         elif event.type in meter.end_on:
             self._seal(unit, self.clock, None)
         return "accepted"
@@ -278,7 +283,7 @@ class Walk:
     def _seal(self, unit: Unit, at: int, silent_end: int | None) -> None:
         unit.sealed_at, unit.silent_end = at, silent_end
         unit.window_end = unit.ended
-        self._decide(unit)
+        self.decide(unit)
 
     def _each(self, event: Event, meter: Meter) -> str:
         if event.background:
@@ -286,7 +291,7 @@ class Walk:
         unit = Unit(meter, event.account, event.id, 1, event.order, [event])
         unit.opened_as_retry = event.retry_of is not None
         if event.request:
-            cost = self._cost(event)
+            cost = self.cost(event)
             unit.costs[event.order] = None if cost is None else Cost(cost)
             unit.known[event.order] = self.calendar.at(event.time).effective
         self.units.append(unit)
@@ -294,15 +299,18 @@ class Walk:
         return "accepted"
 
     def _alone(self, event: Event, reason: str) -> str:
-        cost = self._cost(event) if event.request else Fraction(0)
+        cost = self.cost(event) if event.request else Fraction(0)
         month = self.calendar.month(event.account, event.time)
         row = CostOnly(
             event.account, event.order, reason, month, cost or Fraction(0), cost is None, event.request
         )
         self.cost_only.append(row)
+        if event.request:
+            self.books.alone(row.account, month, event.workflow, reason, row.cost)
         return "unit_final" if reason == "unit_final" else "accepted"
 
-    def _cost(self, event: Event) -> Fraction | None:
+    def cost(self, event: Event) -> Fraction | None:
+        """What a request costs under the catalog of its time; None where nobody has priced it."""
         catalog = self.calendar.at(event.time)
         cost = cost_of(event, catalog)
         return Fraction(0) if cost is None and catalog.unknown_zero else cost
@@ -335,10 +343,13 @@ class Walk:
         rules = [*unit.meter.rules, *(r for c in charges for r in c.rules)]
         return {r.by for r in rules if r.when == "duplicate"}
 
-    def _decide(self, unit: Unit) -> None:
+    def decide(self, unit: Unit) -> None:
         """Decide a sealed unit and book what changed (D32)."""
         self._price(unit)
-        decision = decide(unit, self.calendar, self._is_copy)
+        self.apply(unit, decide(unit, self.calendar, self._is_copy))
+
+    def apply(self, unit: Unit, decision: Decision) -> None:
+        """Book what a decision changes."""
         before = unit.booked
         unit.decision, unit.quantity_then = decision, unit.quantity
         unit.decided_end, unit.decided_events = unit.ended, len(unit.events)
@@ -348,6 +359,7 @@ class Walk:
             if old != new:
                 self._book(unit, name, old, new)
         unit.booked = dict(decision.shares)
+        self.books.unit(unit)
 
     def _price(self, unit: Unit) -> None:
         """Requests that were unpriced get the price of the first later catalog that has one."""
@@ -373,3 +385,4 @@ class Walk:
         before = counter.amount()
         counter.changes.append(Change(old, new))
         unit.revenue += counter.amount() - before
+        self.books.line(unit.account, unit.pin.month)

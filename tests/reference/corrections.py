@@ -1,0 +1,54 @@
+"""Operators' corrections in the reference rater: a unit is waived, or bills again.
+
+Owns which units may be corrected, and what a final one that is restored bills: what it billed before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.reference.month_records import Correct
+from tests.reference.unit_view import Unit
+from tests.reference.walk import Walk
+
+
+def correct(walk: Walk, record: Correct) -> Unit | None:
+    """Carry out a correction; the unit, or None if there is none that it may be made of."""
+    may = _may_be_waived if record.action == "waive" else _may_be_restored
+    units = [unit for unit in walk.units if may(walk, unit)]
+    if not units:
+        return None
+    unit = units[record.choice % len(units)]
+    former = unit.decision
+    assert former is not None
+    unit.waived = record.action == "waive"
+    if unit.waived:
+        unit.waiver_took, unit.waiver_fraction = dict(unit.booked), former.fraction
+        walk.decide(unit)
+    elif _let_go(walk, unit) and unit.waiver_took:
+        decision = replace(
+            former,
+            disposition="billable",
+            reason="restored",
+            fraction=unit.waiver_fraction,
+            shares=dict(unit.waiver_took),
+        )
+        walk.apply(unit, decision)
+    else:
+        walk.decide(unit)
+    return unit
+
+
+def _let_go(walk: Walk, unit: Unit) -> bool:
+    """Final and decided: nothing but an operator changes it."""
+    return unit.final(walk.clock) and unit.decision is not None and unit.decision.disposition != "held"
+
+
+def _may_be_waived(walk: Walk, unit: Unit) -> bool:
+    if unit.sealed_at is None or unit.waived or unit.decision is None:
+        return False
+    return not _let_go(walk, unit) or unit.decision.disposition == "billable"
+
+
+def _may_be_restored(walk: Walk, unit: Unit) -> bool:
+    return unit.sealed_at is not None and unit.waived
