@@ -114,8 +114,10 @@ def _moves(
     elif credit.expires_day is not None:
         expires = zone.day_start_us(credit.expires_day + 1)
     name = credit.name
-    moves = [Movement(account, begins, "grant", name, credit.amount_minor, 0, 0, "", expires)]
-    left = credit.amount_minor
+    # A later catalog may have lowered the amount below what was used by then: what is used stays granted.
+    spent = sum(use.amount_pico for use in uses) // int(10 ** (12 - digits))
+    left = max(credit.amount_minor, spent)
+    moves = [Movement(account, begins, "grant", name, left, 0, 0, "", expires)]
     for use in uses:
         used = use.amount_pico // int(10 ** (12 - digits))
         left -= used

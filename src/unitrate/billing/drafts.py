@@ -46,7 +46,7 @@ def drafts(store: Store, timeline: Timeline, period: int, account: str | None = 
     payers = holders | payers_of(found, period)
     _use_earlier(store, timeline, period, payers, found, now_us)
     made = [assemble(timeline, name, period, found, now_us) for name in sorted(payers)]
-    return [invoice for invoice in made if invoice.lines or invoice.account in holders]
+    return [invoice for invoice in made if invoice.says_something or invoice.account in holders]
 
 
 def payers_of(found: MonthFigures, period: int) -> set[str]:

@@ -170,7 +170,7 @@ def _make(
             continue
         found.grants[account] = [g for g in found.grants.get(account, []) if g.version < closing.version]
         invoice = assemble(timeline, account, closing.period, found, closing.closed_us)
-        if not invoice.lines and not has_plan:
+        if not invoice.says_something and not has_plan:
             continue
         issuer = str(issuer_of(timeline, closing.closed_us).get("name") or "")
         sequences[issuer] += 1

@@ -94,6 +94,11 @@ class Invoice:
         return derived_invoice_id(self.account, self.period)
 
     @property
+    def says_something(self) -> bool:
+        """Whether there is a line beside tax, which alone is a tax on nothing."""
+        return any(line.kind != "tax" for line in self.lines)
+
+    @property
     def credits_minor(self) -> int:
         return -sum(line.amount_minor for line in self.lines if line.kind == "credit")
 
