@@ -10,7 +10,7 @@ Fractions of 10⁻²⁴ ("yocto"), rounded half up to pico once, in `charge_pico
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -46,6 +46,13 @@ def half_up(value: Exact, divisor: int) -> int:
     if value < 0:
         return -half_up(-value, divisor)
     return (2 * value + divisor) // (2 * divisor)
+
+
+def shared_pico(amount_pico: int, weights: Sequence[int]) -> list[int]:
+    """An amount by weights that are not all 0: half up, the last taking what the others leave."""
+    whole = sum(weights)
+    parts = [half_up(amount_pico * weight, whole) for weight in weights[:-1]]
+    return [*parts, amount_pico - sum(parts)]
 
 
 def prorated_pico(amount: Decimal, days: int, of_days: int) -> int:

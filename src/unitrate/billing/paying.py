@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unitrate.billing.attributing import rerated_revenue
 from unitrate.billing.final import closings, timeline_before
 from unitrate.billing.outlook import outlook
 from unitrate.billing.payouts import (
@@ -160,11 +161,13 @@ def _statement(store: Store, catalogs: Timeline, span: Span, carried: dict[str, 
     terms = Terms.of(in_force.extra.get("payouts"))
     months = f"(account, bill_month) IN ({COVERED})" if span.seq is not None else OPEN_MONTH
     rows = store.query(WORKS.replace("{months}", months), span.parameters).rows
-    works = [
-        Work(name, int(units), to_pico(revenue), to_pico(cost))
+    more = rerated_revenue(store, months, span.parameters) if catalogs.rerates else {}
+    every = [
+        Work(name, int(units), to_pico(revenue) + more.pop(name, 0), to_pico(cost))
         for name, units, revenue, cost in rows
-        if units or revenue or cost
     ]
+    every += [Work(name, 0, revenue, 0) for name, revenue in sorted(more.items())]
+    works = [one for one in every if one.units or one.revenue_pico or one.cost_pico]
     served = _served(store, catalogs, span) if terms.providers else []
     return statement(span.period, last.currency, last.minor_digits, terms, works, served, carried)
 
