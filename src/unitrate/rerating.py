@@ -1,4 +1,4 @@
-"""Re-rates: control records that correct a price which was published wrong (D66–D69).
+"""Re-rates: control records that correct a price which was published wrong (D66–D70).
 
 Owns what may be corrected (prices alone, so that no unit is decided otherwise) as the fold checks it, and the
 rows that tell of it: the record itself, from which recovery rebuilds the corrected plans, and the account

@@ -1,6 +1,6 @@
 """Which workflows earned what a re-rate changed: its lines belong to no unit, builders are paid by workflow.
 
-Owns the sharing (D69): by the quantities that the line's price had from each workflow until then, for
+Owns the sharing (D70): by the quantities that the line's price had from each workflow until then, for
 cost_plus by their cost. Reads only what stood before the re-rate, so it is the same whenever it is asked.
 """
 
