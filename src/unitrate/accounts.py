@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from unitrate.catalog.compiled import DAY_US
+from unitrate.hot import HotAccount, Keys
 from unitrate.identities import prefix
 from unitrate.timeline import next_month
 from unitrate.units import Unit
@@ -32,20 +33,16 @@ class MeterState:
     __slots__ = ("head", "keys", "run_head", "runs")
 
     def __init__(self, account: str, meter: str) -> None:
-        self.keys: dict[str, Unit] = {}  # key -> its latest unit
-        self.runs: dict[str, Unit] = {}  # run -> the unit that it joined last, other than by its key
+        self.keys: Keys[Unit] = Keys()  # key -> its latest unit
+        self.runs: Keys[Unit] = Keys()  # run -> the unit that it joined last, other than by its key
         self.head = prefix("key", account, meter)  # of a final unit's stub
         self.run_head = prefix("run", account, meter)
 
 
-class AccountState:
+class AccountState(HotAccount):
     """One account."""
 
-    __slots__ = (
-        "at_home", "closed_month", "dirty", "expiries", "first_month", "highest", "id", "meters",
-        "oldest", "oldest_day",
-        "streams", "version",
-    )  # fmt: skip
+    __slots__ = ("closed_month", "expiries", "first_month", "id", "meters", "streams")
 
     def __init__(self, account: str, at_home: bool = True) -> None:
         self.id = account

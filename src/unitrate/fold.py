@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from unitrate.catalog.compiled import DAY_US
 from unitrate.events import Rejected
-from unitrate.ledger import Entry
 from unitrate.lifecycle import Item
-from unitrate.path import extend, join, prepare
+from unitrate.path import join, prepare
 from unitrate.state import derived_id
 from unitrate.units import OPEN
 
@@ -33,11 +32,10 @@ def fold(engine: Engine, batch: Batch) -> int:
     """Fold a batch; see `Engine.fold`. One loop over locals: each call would be seen in the total."""
     prepared = prepare(engine, batch)
     seen, life, buffer = engine.seen, engine.life, engine.buffer
-    older = seen.older([p[2] for p in prepared]) if seen.has_older else None
+    older = seen.older(prepared.digests()) if seen.has_older else None
     recent, offsets, instants, numbering = seen.recent, batch.offsets, batch.timestamps_us, buffer.generation
     fates: dict[str, int] = {}
-    entries: list[Entry] = []
-    append = entries.append
+    append = buffer.columns.append
     taken = accepted = 0
     since, generation_records = engine.since, engine.generation_records
     found: Any
@@ -45,7 +43,7 @@ def fold(engine: Engine, batch: Batch) -> int:
         spare = generation_records - since - 1  # records before the first that may start a generation
         if spare < len(prepared):
             spare = max(spare, 4 * engine.live_entities - since - 1)
-        joined = join(engine, batch, prepared, older, fates, entries, taken, taken + spare)
+        joined = join(engine, batch, prepared, older, fates, taken, taken + spare)
         taken, since, accepted = taken + joined, since + joined, accepted + joined
         if taken == len(prepared):
             break
@@ -106,10 +104,7 @@ def fold(engine: Engine, batch: Batch) -> int:
                 if unit is not None:
                     unit.requests += 1
                     unit.cost += cost
-                    if usage:
-                        sums = unit.usage
-                        for name, count in usage.items():
-                            sums[name] = sums.get(name, 0) + count
+                    unit.add_usage(usage)
                     pairs = attributes[0]
                     if pairs:
                         if pairs is unit.repeated and time >= unit.repeated_time:
@@ -140,7 +135,7 @@ def fold(engine: Engine, batch: Batch) -> int:
                     if unpriced:
                         item.remember_unpriced(batch.raws[taken])
                         if item.unpriced is not None:  # a request: whatever becomes of it, it is accepted
-                            buffer.note_unpriced(len(entries), item.unpriced)
+                            buffer.note_unpriced(item.unpriced)
                     found = life.handle(account, item)
                 if found.__class__ is str:
                     fate = _apart(engine, batch, taken, offset, id_, found, shape, stream, time, cost)
@@ -165,7 +160,7 @@ def fold(engine: Engine, batch: Batch) -> int:
                     if stream.code_generation != numbering:
                         stream.code = buffer.streams.code((account.id, stream.source))
                         stream.code_generation = numbering
-                    append((offset, event, stream.code, shape.code, fate, unit_id))
+                    append(prepared, taken, offset, stream.code, shape.code, fate, unit_id)
         taken += 1
         since += 1
         if since >= generation_records:
@@ -178,7 +173,6 @@ def fold(engine: Engine, batch: Batch) -> int:
         engine.last_offset = offsets[taken - 1]
     engine.counts["records"] += taken
     engine.counts["accepted"] += accepted
-    extend(engine, entries)
     engine.compact()
     return taken
 

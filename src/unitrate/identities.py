@@ -1,7 +1,7 @@
 """What was seen before, exactly, in a few bytes each: event identities and the keys of final units.
 
 A `Seen` maps a 128-bit digest to the UTC day until which it counts and, optionally, a 64-bit payload.
-Recent digests are in a dict; older ones in sorted segments of 16 + 4 (+ 8) bytes, each with a blocked
+Recent digests are in a table; older ones in sorted segments of 16 + 4 (+ 8) bytes, each with a blocked
 Bloom filter of 2 bytes a digest in front, so that a new digest costs one memory access a segment.
 When a digest moves, and what is merged when, never changes an answer. Core: no I/O.
 """
@@ -14,7 +14,9 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-RECENT = 200_000  # digests kept in the dict before they become a segment
+from unitrate.hot import Recent
+
+RECENT = 200_000  # digests kept in the table before they become a segment
 _FANOUT = 4  # a segment is merged with its neighbour when that is less than this many times larger
 
 
@@ -82,7 +84,7 @@ class Seen:
     """Digest → day (and payload). The caller decides by the day whether an entry still counts."""
 
     def __init__(self, *, with_payload: bool = False, recent_limit: int = RECENT) -> None:
-        self.recent: dict[bytes, int] = {}
+        self.recent = Recent()
         self.payloads: dict[bytes, int] | None = {} if with_payload else None
         self._segments: list[_Segment] = []
         self.limit = recent_limit
@@ -95,11 +97,11 @@ class Seen:
         """Whether any digest is in a segment."""
         return bool(self._segments)
 
-    def older(self, digests: list[bytes]) -> dict[int, int]:
-        """Index → day, for those of the digests that are in a segment."""
+    def older(self, digests: bytes) -> dict[int, int]:
+        """Index → day, for those of the joined digests that are in a segment."""
         found: dict[int, int] = {}
         if self._segments and digests:
-            high, low = _halves(b"".join(digests))
+            high, low = _halves(digests)
             for segment in self._segments:
                 for i, at in segment.find(high, low):
                     found[i] = max(int(segment.days[at]), found.get(i, -(2**31)))
@@ -127,7 +129,8 @@ class Seen:
 
     def add_many(self, digests: list[bytes], days: list[int]) -> None:
         """Remember many, as recovery does."""
-        self.recent.update(zip(digests, days, strict=True))
+        for one, day in zip(digests, days, strict=True):
+            self.recent[one] = day
         if self.payloads is not None:
             self.payloads.update(zip(digests, repeat(0)))
         self.compact(-(2**31))
@@ -136,13 +139,14 @@ class Seen:
         """Move recent digests into a segment when there are many; drop days before `forget_before`."""
         if len(self.recent) < self.limit:
             return
-        high, low = _halves(b"".join(self.recent))
-        days = np.fromiter(self.recent.values(), np.int32, len(self.recent))
+        joined, joined_days = self.recent.take()
+        high, low = _halves(joined)
+        days = np.frombuffer(joined_days, np.int32)
         payload = None
         if self.payloads is not None:
-            payload = np.fromiter(self.payloads.values(), np.int64, len(self.payloads))
+            own = self.payloads
+            payload = np.array([own[joined[i : i + 16]] for i in range(0, len(joined), 16)], np.int64)
             self.payloads = {}
-        self.recent = {}
         while self._segments and len(self._segments[-1].high) < _FANOUT * len(high):
             other = self._segments.pop()
             keep = other.days >= forget_before

@@ -7,12 +7,17 @@ stream that an event points to, and spread over the rows only when a checkpoint 
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unitrate.rows import USAGE, EventColumns
+from unitrate.rows import USAGE, EventColumns, Texts
+
+if TYPE_CHECKING:
+    from unitrate.prepare import Prepared
 
 # What a shape of events has in common; the order of `EventBuffer.shape`'s argument.
 SHAPE = (
@@ -35,12 +40,73 @@ _COMPLETE = 10**12
 MOST_CODES = 50_000  # texts a column remembers between checkpoints
 
 
-# One accepted event as the fold appends it: offset, what `prepare` made of it, codes of its stream, shape and
-# fate, unit_id. A plain tuple: naming its parts would cost more than making it.
-Entry = tuple[int, tuple[Any, ...], int, int, int, str]
-
 _INTS = ("offset", "time", "stream", "shape", "fate", "attempt", "cost", "cost_computed", "cost_billed")
 _TEXTS = ("id", "run_id", "retry_of", "unit_id", "attributes", "tags")
+# What is taken of columns: count, ints (int64) in the order of _INTS, ends and UTF-8 of texts in that of
+# _TEXTS, usage (int64; empty: zeros) in that of USAGE, positions of what is unpriced, (position, completion).
+Taken = tuple[int, list[bytes], list[bytes], list[bytes], list[bytes], list[int], list[tuple[int, int]]]
+
+
+class PlainColumns:
+    """The columns of accepted events that differ from event to event."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._count = 0
+        self._ints = [array("q") for _ in _INTS]
+        self._texts: list[list[str]] = [[] for _ in _TEXTS]
+        self._usage: dict[str, array[int]] = {name: array("q") for name in USAGE}
+        self._unpriced: list[int] = []
+        self._partial: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(
+        self, prepared: Sequence[Prepared], at: int, offset: int, stream: int, shape: int, fate: int,
+        unit_id: str, /,
+    ) -> None:  # fmt: skip
+        """One accepted event: record `at` of its batch, and what the fold found out about it."""
+        (time, _, _, _, _, completion, id_, run, retry_of, attempt, cost, computed, billed, unpriced, usage,
+         attributes, tags) = prepared[at]  # fmt: skip
+        ints = (offset, time, stream, shape, fate, attempt, cost, computed, billed)
+        for column, value in zip(self._ints, ints, strict=True):
+            column.append(value)
+        for texts, text in zip(self._texts, (id_, run, retry_of, unit_id, attributes, tags), strict=True):
+            texts.append(text)
+        if usage:
+            for name, count in usage.items():
+                counts = self._usage.get(name)
+                if counts is not None:
+                    counts.frombytes(bytes(8 * (self._count - len(counts))))
+                    counts.append(count)
+        if unpriced:
+            self._unpriced.append(self._count)
+        if completion != _COMPLETE:
+            self._partial.append((self._count, completion))
+        self._count += 1
+
+    def take(self) -> Taken:
+        """All that was appended; it is empty then."""
+        ends, joined = [], []
+        for texts in self._texts:
+            encoded = [text.encode() for text in texts]
+            ends.append(array("i", accumulate(map(len, encoded))).tobytes())
+            joined.append(b"".join(encoded))
+        usage = [c.tobytes() + bytes(8 * (self._count - len(c))) if c else b"" for c in self._usage.values()]
+        ints = [column.tobytes() for column in self._ints]
+        taken = (self._count, ints, ends, joined, usage, self._unpriced, self._partial)
+        self._clear()
+        return taken
+
+
+plain: Any = PlainColumns
+try:
+    from unitrate._prepare import Columns
+except ImportError:
+    Columns = plain  # type: ignore[misc]  # the same class to all that use it
 
 
 class _Groups:
@@ -75,84 +141,44 @@ class EventBuffer:
         self.streams = _Groups(STREAM)
         self.fates = _Groups(FATE)
         self.generation = 0  # changes when codes are numbered anew; holders of codes then ask again
-        self._clear()
-
-    def _clear(self) -> None:
-        self.count = 0
-        self._ints = {name: array("q") for name in _INTS}
-        self._texts: dict[str, list[str]] = {name: [] for name in _TEXTS}
-        self._unpriced: list[int] = []
-        self._partial: list[tuple[int, int]] = []
+        self.columns = Columns()
         self._billed: list[tuple[int, str]] = []
-        self._usage: dict[str, tuple[array[int], array[int]]] = {n: (array("q"), array("q")) for n in USAGE}
 
-    def extend(self, entries: list[Entry]) -> None:
-        """Append the events of one micro-batch."""
-        if not entries:
-            return
-        offset, prepared, stream, shape, fate, units = zip(*entries, strict=True)
-        (time, _, _, _, _, completion, ids, runs, retries, attempt, cost, computed, billed, unpriced, usages,
-         attributes, tags) = zip(*prepared, strict=True)  # fmt: skip
-        ints = (offset, time, stream, shape, fate, attempt, cost, computed, billed)
-        for column, values in zip(self._ints.values(), ints, strict=True):
-            column.extend(values)
-        for texts, part in zip(
-            self._texts.values(), (ids, runs, retries, units, attributes, tags), strict=True
-        ):
-            texts.extend(part)
-        at = self.count
-        columns = self._usage
-        for usage in usages:
-            if usage:
-                for name, count in usage.items():
-                    pair = columns.get(name)
-                    if pair is not None:
-                        pair[0].append(at)
-                        pair[1].append(count)
-            at += 1
-        if True in unpriced:
-            self._unpriced += [self.count + i for i, flag in enumerate(unpriced) if flag]
-        if completion.count(_COMPLETE) != len(completion):
-            self._partial += [
-                (self.count + i, pico) for i, pico in enumerate(completion) if pico != _COMPLETE
-            ]
-        self.count = at
-
-    def note_unpriced(self, at: int, request: list[Any]) -> None:
-        """Keep what was billed for entry `at` of the micro-batch: a later catalog may convert it."""
+    def note_unpriced(self, request: list[Any]) -> None:
+        """Keep what was billed for the event that is appended next: a later catalog may convert it."""
         amount, currency = request[4:]
         if amount is not None:
-            self._billed.append((self.count + at, f"{amount} {currency}"))
+            self._billed.append((len(self.columns), f"{amount} {currency}"))
 
     def freeze(self) -> EventColumns:
         """The columns, and an empty buffer again."""
-        n, ints = self.count, self._ints
+        n, ints, ends, joined, usage, unpriced, partial = self.columns.take()
+        of = {name: np.frombuffer(column, np.int64) for name, column in zip(_INTS, ints, strict=True)}
         into = EventColumns({}, {}, n)
         for groups, name in ((self.shapes, "shape"), (self.streams, "stream"), (self.fates, "fate")):
-            groups.spread(np.frombuffer(ints[name], np.int64), into)
-        into.columns.update({name: ints[name] for name in ("offset", "time", "attempt", "cost")})
+            groups.spread(of[name], into)
+        into.columns.update({name: of[name] for name in ("offset", "time", "attempt", "cost")})
         for name in ("cost_computed", "cost_billed"):
-            into.columns[name] = np.ma.masked_less(np.frombuffer(ints[name], np.int64), 0)
-        into.columns.update(self._texts)
-        into.columns["unpriced"] = _scattered(n, self._unpriced, 1)
+            into.columns[name] = np.ma.masked_less(of[name], 0)
+        into.columns.update(zip(_TEXTS, map(Texts, ends, joined), strict=True))
+        into.columns["unpriced"] = _marked(n, unpriced)
         completion = np.full(n, _COMPLETE, np.int64)
-        for at, pico in self._partial:
+        for at, pico in partial:
             completion[at] = pico
         into.columns["completion"] = completion
         billed = into.columns["billed"] = [""] * n
         for at, text in self._billed:
             billed[at] = text
-        for name, (where, counts) in self._usage.items():
-            into.columns[name] = _scattered(n, where, np.frombuffer(counts, np.int64))
-        self._clear()
+        self._billed = []
+        for name, counts in zip(USAGE, usage, strict=True):
+            into.columns[name] = np.frombuffer(counts, np.int64) if counts else np.zeros(n, np.int64)
         if len(self.shapes.codes) + len(self.streams.codes) > MOST_CODES:
             self.shapes, self.streams, self.fates = _Groups(SHAPE), _Groups(STREAM), _Groups(FATE)
             self.generation += 1
         return into
 
 
-def _scattered(n: int, where: array[int] | list[int], values: NDArray[np.int64] | int) -> NDArray[np.int64]:
+def _marked(n: int, where: list[int]) -> NDArray[np.int64]:
     column = np.zeros(n, np.int64)
-    if len(where):
-        column[np.array(where, np.int64)] = values
+    column[where] = 1
     return column

@@ -37,7 +37,7 @@ class Item:
 
     def __init__(
         self, shape: Shape, time: int, offset: int, id_: str, run: str, retry_of: str, completion_pico: int,
-        cost: int, unpriced: bool, usage: Mapping[str, int] | None, attributes: Any,
+        cost: int, unpriced: bool, usage: dict[str, int] | None, attributes: Any,
     ) -> None:  # fmt: skip
         self.shape = shape
         self.time = time
@@ -457,10 +457,7 @@ class Lifecycle:
             unit.requests += 1
             unit.background_requests += shape.background
             unit.cost += item.cost
-            if item.usage:
-                usage = unit.usage
-                for name, count in item.usage.items():
-                    usage[name] = usage.get(name, 0) + count
+            unit.add_usage(item.usage)
             if item.unpriced is not None:
                 unit.unpriced.append(item.unpriced)
         if item.attributes:

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unitrate.engine import Batch, Engine
-    from unitrate.ledger import Entry
-    from unitrate.prepare import Prepared
+    from unitrate.prepare import Records
 
 
 def plain_join(
     engine: Engine,
     batch: Batch,
-    prepared: list[Prepared],
+    prepared: Records,
     older: dict[int, int] | None,
     fates: dict[str, int],
-    entries: list[Entry],
     first: int,
     end: int,
     /,
@@ -28,20 +26,15 @@ def plain_join(
     return 0
 
 
-def plain_extend(engine: Engine, entries: list[Entry], /) -> None:
-    """Append a micro-batch to the event ledger's columns."""
-    engine.buffer.extend(entries)
-
-
 def plain_large_pages() -> None:
     """Ask for large memory pages for what is allocated from here on: nothing, Python has no way."""
 
 
 try:
-    from unitrate._prepare import extend, join, large_pages, prepare
+    from unitrate._prepare import join, large_pages, prepare
 except ImportError:
     from unitrate.prepare import prepare
 
-    extend, join, large_pages = plain_extend, plain_join, plain_large_pages
+    join, large_pages = plain_join, plain_large_pages
 
-__all__ = ["extend", "join", "large_pages", "plain_extend", "plain_join", "prepare"]
+__all__ = ["join", "large_pages", "plain_join", "prepare"]

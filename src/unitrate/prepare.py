@@ -34,7 +34,6 @@ from unitrate.events import (
     read_tags,
 )
 from unitrate.price_book import PROMPT_TOKENS
-from unitrate.rows import USAGE as USAGE  # for the native version
 
 if TYPE_CHECKING:
     from unitrate.engine import Batch, Engine
@@ -78,13 +77,23 @@ class Texts:
         return found
 
 
-def prepare(engine: Engine, batch: Batch) -> list[Prepared]:
+class Records(list[Prepared]):
+    """What a batch holds."""
+
+    def digests(self) -> bytes:
+        """Those of all records, 16 bytes each."""
+        return b"".join([record[2] for record in self])
+
+
+def prepare(engine: Engine, batch: Batch) -> Records:
     """One `Prepared` for each record of the batch."""
     instants = batch.timestamps_us
     if instants is None:
         ahead = batch.entered_us + AHEAD_US
-        return [prepare_one(engine, raw, ahead) for raw in batch.raws]
-    return [prepare_one(engine, raw, t + AHEAD_US) for raw, t in zip(batch.raws, instants, strict=False)]
+        return Records([prepare_one(engine, raw, ahead) for raw in batch.raws])
+    return Records(
+        [prepare_one(engine, raw, t + AHEAD_US) for raw, t in zip(batch.raws, instants, strict=False)]
+    )
 
 
 def prepare_one(engine: Engine, raw: bytes, ahead_us: int) -> Prepared:

@@ -7,6 +7,7 @@ encodes). Owns no I/O. Values are plain Python: see `KINDS` for what each kind o
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -276,13 +277,30 @@ RERATED_MONTHS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of texts: UTF-8, all of them joined, and where each ends (int32)."""
+
+    ends: bytes
+    joined: bytes
+
+    def __len__(self) -> int:
+        return len(self.ends) // 4
+
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in memoryview(self.ends).cast("i"):
+            yield self.joined[start:end].decode()
+            start = end
+
+
 @dataclass(slots=True)
 class EventColumns:
     """Accepted events, a list or array a column, in the order of `EVENTS` but constants left out.
 
     `columns[name]` holds: for kind "code" an array('i') of codes into `codes[name]` (a dict text -> code,
     append-only for the engine's life); for ints, times, flags and money an array('q'), or for the two
-    nullable money columns a list of int | None; for "str" and "id" a list of str.
+    nullable money columns a list of int | None; for "str" and "id" a list of str or a `Texts`.
     """
 
     columns: dict[str, Any]

@@ -10,6 +10,7 @@ from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 from unitrate.catalog.compiled import Meter
+from unitrate.hot import HotUnit
 
 OPEN, SEALED, FINAL = 0, 1, 2
 STATES = ("open", "sealed", "final")
@@ -60,17 +61,7 @@ class Pin(NamedTuple):
     plan_version: int
 
 
-class _Often:
-    """What nearly every event of a unit reads or writes, side by side: memory is what the fold waits for."""
-
-    __slots__ = (
-        "state", "window_end", "meter", "requests", "cost", "usage", "repeated", "repeated_time",
-        "repeated_order", "test", "internal", "started", "last_any", "last", "opening", "idle_at",
-        "version", "dirty", "unit_id",
-    )  # fmt: skip
-
-
-class Unit(_Often):
+class Unit(HotUnit):
     """One unit. Only `unitrate.engine` and `unitrate.booking` change it."""
 
     __slots__ = (
@@ -108,13 +99,13 @@ class Unit(_Often):
         self.end_since: EndEvent | None = None  # last since it was (re-)opened
         self.requests = self.background_requests = 0
         self.attempts = 1
-        self.usage: dict[str, int] = {}
+        self.usage = {}
         self.cost = 0
         self.unpriced: list[list[Any]] = []
         self.late_costs: list[list[int]] = []  # [effective of the later catalog that priced it, cost]
         self.attributes: dict[str, tuple[Any, ...]] = {}
         # Attributes that came again: noted once, their latest (time, order) is owed to `attributes`.
-        self.repeated: tuple[tuple[str, str], ...] | None = None
+        self.repeated = None
         self.repeated_time = self.repeated_order = 0
         self.waived = False  # by an operator's correction
         self.test = self.internal = self.retry = self.escalated = self.started_seen = False

@@ -27,7 +27,7 @@ def test_segments_answer_like_a_dict(added: list[tuple[int, int]], limit: int, a
         seen.add(which, plain[which])
         seen.compact(0)
     digests = [digest(head, str(name)) for name in asked]
-    older = seen.older(digests)
+    older = seen.older(b"".join(digests))
     for i, which in enumerate(digests):
         days = [d for d in (older.get(i), seen.recent.get(which)) if d is not None]
         assert (max(days) if days else None) == plain.get(which)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.native.mutations import an_event, encoded, some_raw
-from unitrate import fold, path, prepare
+from unitrate import fold, ledger, path, prepare
 from unitrate.catalog.publication import publication
 from unitrate.catalog.source import load
 from unitrate.engine import Batch, Engine
@@ -92,7 +92,7 @@ def assert_same(
     assert native == folded(raws, 7, instants)
     monkeypatch.setattr(fold, "prepare", prepare.prepare)
     monkeypatch.setattr(fold, "join", path.plain_join)
-    monkeypatch.setattr(fold, "extend", path.plain_extend)
+    monkeypatch.setattr(ledger, "Columns", ledger.PlainColumns)
     plain = folded(raws, 200, instants)
     assert len(native) == len(plain) > 1
     for one, other in zip(native, plain, strict=True):

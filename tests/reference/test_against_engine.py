@@ -25,7 +25,7 @@ from tests.reference.rater import EventRecord, Record, Tick, rate
 from tests.reference.reduction import reduced
 from tests.reference.show import show
 from tests.reference.strategies import History, histories, history
-from unitrate import fold, path, prepare
+from unitrate import fold, ledger, path, prepare
 from unitrate.errors import UnitrateError
 
 EXAMPLES = int(os.environ.get("UNITRATE_EXAMPLES", "40"))
@@ -70,7 +70,7 @@ def test_seeded_logs_come_out_so_without_the_native_parts_too(monkeypatch: pytes
     """The plain path is what runs where nothing was compiled."""
     monkeypatch.setattr(fold, "prepare", prepare.prepare)
     monkeypatch.setattr(fold, "join", path.plain_join)
-    monkeypatch.setattr(fold, "extend", path.plain_extend)
+    monkeypatch.setattr(ledger, "Columns", ledger.PlainColumns)
     for seed in range(FIRST_SEED + 5 * EXAMPLES, FIRST_SEED + 6 * EXAMPLES):
         assert disagreements(history(random.Random(seed))) == [], f"UNITRATE_SEED={seed}"
 

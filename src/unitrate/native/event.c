@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#define LONGEST_TEXT 256       /* bytes; longer ones may still have 256 characters, which the plain version counts */
 #define MOST_COUNT 1000000000000 /* of a usage count (events.Count) */
 #define MOST_ATTEMPTS 2147483647
 #define PICO 1000000000000

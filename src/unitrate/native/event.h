@@ -4,7 +4,8 @@
 
 #include "text.h"
 
-#define MOST_USAGE 32 /* names of usage counts that there may be */
+#define LONGEST_TEXT 256 /* bytes of a field; longer ones may still have 256 characters, which the plain version counts */
+#define MOST_USAGE 16 /* names of usage counts that there may be */
 
 /* The fields that decide an event's shape come first, in this order. */
 enum Field {

@@ -1,22 +1,32 @@
 /* Requests that join their open unit: the common case of `unitrate.fold`, done as it is done there.
  *
  * Stops before the first event that is anything else, with nothing of it done; the plain loop takes that one. */
+#include "columns.h"
+#include "hot.h"
 #include "room.h"
+#include "tables.h"
 
 #define DAY_US INT64_C(86400000000)
+#define OPEN 0 /* units.OPEN */
+
 typedef struct {
-    PyObject *prepared, *older, *fates, *entries, *offsets, *instants;
-    PyObject *life, *dirty, *recent;
+    PyObject *older, *fates, *offsets, *instants, *life, *dirty;
+    Batch *batch;
+    Recent *recent;
+    Columns *columns;
     int64_t clock_us, clock_before_us, due_us, generation;
     Memory *memory;
     const Rooms *rooms;
 } Work;
 
-/* One event, looked at and not yet done; all borrowed but the offset. */
+/* One event, looked at and not yet done; all borrowed. */
 typedef struct {
-    PyObject *event, *stream, *account, *shape, *unit, *which, *fate, *offset;
+    const Item *item;
+    HotAccount *account;
+    HotUnit *unit;
     const Meter *meter;
-    int64_t time, instant, window_end;
+    int64_t instant;
+    Fate fate;
 } Found;
 
 /* ---------------------------------------------------------------- small readings */
@@ -30,53 +40,24 @@ static bool int_of(PyObject *value, int64_t *into)
     return overflow == 0;
 }
 
-static int put(const Room *room, PyObject *object, int which, PyObject *value)
+static bool int_at(PyObject *sequence, Py_ssize_t index, int64_t *into)
 {
-    if (value == NULL)
-        return -1;
-    Py_XSETREF(*slot(room, object, which), value);
-    return 0;
-}
-
-static int put_int(const Room *room, PyObject *object, int which, int64_t value)
-{
-    return put(room, object, which, PyLong_FromLongLong(value));
-}
-
-static int read_meter(Meter *into, PyObject *meter)
-{
-    *into = (Meter){.meter = Py_NewRef(meter)};
-    if (!get(meter, "name", &into->name) || !get(meter, "key", &into->key))
-        return -1;
-    return get_int(meter, "idle_us", &into->idle_us) < 0 ? -1 : get_int(meter, "max_age_us", &into->max_age_us);
-}
-
-static const Meter *meter_of(Memory *memory, PyObject *meter)
-{
-    for (int i = 0; i < memory->meter_count; i++)
-        if (memory->meters[i].meter == meter)
-            return &memory->meters[i];
-    if (memory->meter_count == MOST_METERS)
-        forget_meters(memory);
-    Meter *found = &memory->meters[memory->meter_count++];
-    if (read_meter(found, meter) == 0)
-        return found;
-    forget_meters(memory);
-    return NULL;
+    if (PyList_CheckExact(sequence) && index < PyList_GET_SIZE(sequence))
+        return int_of(PyList_GET_ITEM(sequence, index), into);
+    PyObject *value = PySequence_GetItem(sequence, index);
+    bool is_int = int_of(value, into);
+    Py_XDECREF(value);
+    return is_int;
 }
 
 /* ---------------------------------------------------------------- looking */
 
 /* Whether the event reaches the account in time and for the first time. False, too, with an exception set. */
-static bool is_new(Work *work, Found *it, Py_ssize_t index)
+static bool is_new(Work *work, const Found *it, Py_ssize_t index)
 {
-    const Room *accounts = &work->rooms->account;
-    int64_t oldest;
-    if (*slot(accounts, it->account, A_AT_HOME) != Py_True || *slot(accounts, it->account, A_DIRTY) != Py_True)
-        return false;
-    if (!int_of(*slot(accounts, it->account, A_OLDEST), &oldest) || it->time < oldest)
-        return false;
-    if (PyDict_GetItemWithError(work->recent, it->which) != NULL || PyErr_Occurred())
+    const HotAccount *account = it->account;
+    if (!account->at_home || !account->dirty || it->item->time < account->oldest
+        || find_digest(work->recent, it->item->digest) != NULL)
         return false;
     if (!is_dict(work->older) || PyDict_GET_SIZE(work->older) == 0)
         return true;
@@ -89,228 +70,184 @@ static bool is_new(Work *work, Found *it, Py_ssize_t index)
 /* The clock when the event is handled; false where a timer would fire first. */
 static bool is_quiet(Work *work, Found *it, Py_ssize_t index)
 {
-    it->instant = it->time;
-    if (work->instants != Py_None) {
-        PyObject *instant = PySequence_GetItem(work->instants, index);
-        bool is_int = int_of(instant, &it->instant);
-        Py_XDECREF(instant);
-        if (!is_int)
-            return false;
-    }
+    it->instant = it->item->time;
+    if (work->instants != Py_None && !int_at(work->instants, index, &it->instant))
+        return false;
     return it->instant <= work->clock_us || it->instant <= work->due_us;
 }
 
 static bool has_codes(Work *work, Found *it)
 {
     const Room *shapes = &work->rooms->shape, *streams = &work->rooms->stream;
+    PyObject *shape = it->item->shape, *stream = it->item->stream;
     int64_t of_shape, of_stream;
-    return int_of(*slot(shapes, it->shape, H_CODE_GENERATION), &of_shape) && of_shape == work->generation
-           && int_of(*slot(streams, it->stream, S_CODE_GENERATION), &of_stream) && of_stream == work->generation;
+    return int_of(*slot(shapes, shape, H_CODE_GENERATION), &of_shape) && of_shape == work->generation
+           && int_of(*slot(streams, stream, S_CODE_GENERATION), &of_stream) && of_stream == work->generation
+           && int_of(*slot(shapes, shape, H_CODE), &it->fate.shape)
+           && int_of(*slot(streams, stream, S_CODE), &it->fate.stream);
+}
+
+/* The text of the event that makes it belong to a unit of the meter; false where it has none. */
+static bool key_of(const Found *it, Slice *into)
+{
+    *into = it->item->run;
+    if (it->meter->key == Py_None)
+        return true;
+    PyObject *by_name = PyTuple_GET_ITEM(it->item->attributes, 2);
+    PyObject *key = is_dict(by_name) ? PyDict_GetItemWithError(by_name, it->meter->key) : NULL;
+    Py_ssize_t size = 0;
+    const char *text = key != NULL && PyUnicode_Check(key) ? PyUnicode_AsUTF8AndSize(key, &size) : NULL;
+    *into = (Slice){(const unsigned char *)text, (size_t)size};
+    return text != NULL;
 }
 
 /* The open unit that the request joins, as the plain loop finds it; NULL where there is none. */
-static PyObject *unit_of(Work *work, Found *it)
+static HotUnit *unit_of(Work *work, const Found *it)
 {
     const Rooms *rooms = work->rooms;
-    PyObject *event = it->event, *run = PyTuple_GET_ITEM(event, P_RUN), *key = run, *state, *unit;
-    PyObject *meters = *slot(&rooms->account, it->account, A_METERS);
-    state = is_dict(meters) ? PyDict_GetItemWithError(meters, it->meter->name) : NULL;
-    if (state == NULL || !Py_IS_TYPE(state, rooms->meter.type))
+    const Item *item = it->item;
+    Slice key;
+    PyObject *state = item->state;
+    if (state == NULL) { /* the account had none when the batch was prepared */
+        PyObject *meters = *slot(&rooms->account, (PyObject *)it->account, A_METERS);
+        state = is_dict(meters) ? PyDict_GetItemWithError(meters, it->meter->name) : NULL;
+    }
+    if (state == NULL || !Py_IS_TYPE(state, rooms->meter.type) || !key_of(it, &key))
         return NULL;
     PyObject *keys = *slot(&rooms->meter, state, M_KEYS), *runs = *slot(&rooms->meter, state, M_RUNS);
-    if (it->meter->key != Py_None) {
-        PyObject *attributes = PyTuple_GET_ITEM(event, P_ATTRIBUTES);
-        PyObject *by_name = PyTuple_GET_SIZE(attributes) == 3 ? PyTuple_GET_ITEM(attributes, 2) : NULL;
-        key = is_dict(by_name) ? PyDict_GetItemWithError(by_name, it->meter->key) : NULL;
-    }
-    unit = key != NULL && is_dict(keys) ? PyDict_GetItemWithError(keys, key) : NULL;
-    if (unit == NULL || !Py_IS_TYPE(unit, rooms->unit.type) || !is_dict(runs))
+    if (keys == NULL || runs == NULL || !Py_IS_TYPE(keys, &keys_type) || !Py_IS_TYPE(runs, &keys_type))
         return NULL;
-    if (it->meter->key != Py_None && PyDict_GetItemWithError(runs, run) != unit)
+    bool is_run = key.text == item->run.text;
+    PyObject *unit = find_key((Keys *)keys, key, is_run ? item->run_hash : hash_text(key));
+    if (unit == NULL || !Py_IS_TYPE(unit, rooms->unit.type))
         return NULL;
-    return unit;
-}
-
-static bool takes(Work *work, Found *it)
-{
-    const Room *units = &work->rooms->unit;
-    PyObject *unit = it->unit;
-    int64_t state;
-    if (!int_of(*slot(units, unit, U_STATE), &state) || state != 0 || *slot(units, unit, U_METER) != it->meter->meter)
-        return false;
-    return int_of(*slot(units, unit, U_WINDOW_END), &it->window_end) && it->time <= it->window_end;
+    if (it->meter->key != Py_None && find_key((Keys *)runs, item->run, item->run_hash) != unit)
+        return NULL;
+    return (HotUnit *)unit;
 }
 
 /* False, with or without an exception, where the event is not the common one. */
 static bool is_common(Work *work, Found *it, Py_ssize_t index)
 {
     const Rooms *rooms = work->rooms;
-    PyObject *event = it->event = PyList_GET_ITEM(work->prepared, index);
-    if (!PyTuple_CheckExact(event) || PyTuple_GET_SIZE(event) != PARTS)
+    const Item *item = it->item = &work->batch->items[index];
+    if (item->stream == NULL || item->retry_of.size != 0 || item->price.unpriced
+        || !Py_IS_TYPE(item->stream, rooms->stream.type) || !Py_IS_TYPE(item->shape, rooms->shape.type))
         return false;
-    it->stream = PyTuple_GET_ITEM(event, P_STREAM);
-    it->shape = PyTuple_GET_ITEM(event, P_SHAPE);
-    it->which = PyTuple_GET_ITEM(event, P_DIGEST);
-    if (!Py_IS_TYPE(it->stream, rooms->stream.type) || !Py_IS_TYPE(it->shape, rooms->shape.type))
+    PyObject *account = *slot(&rooms->stream, item->stream, S_ACCOUNT), *meter = *slot(&rooms->shape, item->shape, H_FAST_METER);
+    if (account == NULL || !Py_IS_TYPE(account, rooms->account.type) || meter == NULL || meter == Py_None)
         return false;
-    it->account = *slot(&rooms->stream, it->stream, S_ACCOUNT);
-    PyObject *meter = *slot(&rooms->shape, it->shape, H_FAST_METER), *retry_of = PyTuple_GET_ITEM(event, P_RETRY_OF);
-    if (it->account == NULL || !Py_IS_TYPE(it->account, rooms->account.type) || meter == NULL || meter == Py_None)
-        return false;
-    if (!PyUnicode_Check(retry_of) || PyUnicode_GET_LENGTH(retry_of) != 0
-        || PyTuple_GET_ITEM(event, P_UNPRICED) != Py_False || !PyTuple_CheckExact(PyTuple_GET_ITEM(event, P_ATTRIBUTES)))
-        return false;
-    if (!int_of(PyTuple_GET_ITEM(event, P_TIME), &it->time) || !has_codes(work, it) || !is_quiet(work, it, index)
-        || !is_new(work, it, index))
+    it->account = (HotAccount *)account;
+    if (!has_codes(work, it) || !is_quiet(work, it, index) || !is_new(work, it, index))
         return false;
     it->meter = meter_of(work->memory, meter);
-    it->fate = it->meter == NULL ? NULL : PyDict_GetItemWithError(work->fates, it->meter->name);
-    it->unit = it->fate == NULL ? NULL : unit_of(work, it);
-    return it->unit != NULL && takes(work, it);
+    PyObject *fate = it->meter == NULL ? NULL : PyDict_GetItemWithError(work->fates, it->meter->name);
+    if (!int_of(fate, &it->fate.fate) || (it->unit = unit_of(work, it)) == NULL)
+        return false;
+    it->fate.unit_id = it->unit->unit_id;
+    return it->unit->state == OPEN && it->unit->meter == meter && item->time <= it->unit->window_end
+           && it->fate.unit_id != NULL && int_at(work->offsets, index, &it->fate.offset);
+}
+
+/* Have the unit that the event will probably join fetched from memory. */
+static void expect_unit(const Work *work, Py_ssize_t index)
+{
+    const Item *item = index < work->batch->count ? &work->batch->items[index] : NULL;
+    PyObject *keys = item == NULL || item->state == NULL ? NULL : *slot(&work->rooms->meter, item->state, M_KEYS);
+    if (keys == NULL || !Py_IS_TYPE(keys, &keys_type))
+        return;
+    const char *unit = (const char *)likely_value((Keys *)keys, item->run_hash);
+    for (size_t at = 0; unit != NULL && at < sizeof(HotUnit); at += 64)
+        __builtin_prefetch(unit + at);
 }
 
 /* ---------------------------------------------------------------- doing */
 
-static int add(PyObject **to, PyObject *more)
+static int add_attributes(const Found *it)
 {
-    PyObject *sum = *to == NULL ? NULL : PyNumber_Add(*to, more);
-    if (sum == NULL)
-        return -1;
-    Py_SETREF(*to, sum);
-    return 0;
-}
-
-static int add_usage(PyObject *sums, PyObject *usage)
-{
-    PyObject *name, *count;
-    Py_ssize_t at = 0;
-    if (!is_dict(usage))
-        return 0; /* None: it has none */
-    while (PyDict_Next(usage, &at, &name, &count)) {
-        PyObject *former = PyDict_GetItemWithError(sums, name);
-        if (former == NULL && PyErr_Occurred())
-            return -1;
-        PyObject *sum = former == NULL ? Py_NewRef(count) : PyNumber_Add(former, count);
-        int failed = sum == NULL || PyDict_SetItem(sums, name, sum) < 0;
-        Py_XDECREF(sum);
-        if (failed)
-            return -1;
-    }
-    return 0;
-}
-
-static int add_attributes(const Room *units, const Found *it)
-{
-    PyObject *pairs = PyTuple_GET_ITEM(PyTuple_GET_ITEM(it->event, P_ATTRIBUTES), 0);
-    PyObject *time = PyTuple_GET_ITEM(it->event, P_TIME);
-    int64_t repeated;
-    if (PyTuple_CheckExact(pairs) && PyTuple_GET_SIZE(pairs) == 0)
+    HotUnit *unit = it->unit;
+    PyObject *pairs = it->item->pairs;
+    if (PyTuple_GET_SIZE(pairs) == 0)
         return 0;
-    if (pairs == *slot(units, it->unit, U_REPEATED) && int_of(*slot(units, it->unit, U_REPEATED_TIME), &repeated)
-        && it->time >= repeated) {
-        put(units, it->unit, U_REPEATED_TIME, Py_NewRef(time));
-        return put(units, it->unit, U_REPEATED_ORDER, Py_NewRef(it->offset));
+    if (pairs == unit->repeated && it->item->time >= unit->repeated_time) {
+        unit->repeated_time = it->item->time;
+        unit->repeated_order = it->fate.offset;
+        return 0;
     }
-    PyObject *done = PyObject_CallMethod(it->unit, "note_attributes", "OOO", pairs, time, it->offset);
+    PyObject *done = PyObject_CallMethod(
+        (PyObject *)unit, "note_attributes", "OLL", pairs, (long long)it->item->time, (long long)it->fate.offset
+    );
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }
 
 /* The unit's times (D14, D16) after an ordinary event. */
-static int renew(const Work *work, const Found *it)
+static void renew(const Work *work, const Found *it)
 {
-    const Room *units = &work->rooms->unit;
-    PyObject *unit = it->unit, *time = PyTuple_GET_ITEM(it->event, P_TIME);
-    int64_t started, last_any, last, opening;
-    if (!int_of(*slot(units, unit, U_STARTED), &started) || !int_of(*slot(units, unit, U_LAST_ANY), &last_any)
-        || !int_of(*slot(units, unit, U_LAST), &last) || !int_of(*slot(units, unit, U_OPENING), &opening)) {
-        PyErr_SetString(PyExc_TypeError, "a unit's times are ints of 64 bits");
-        return -1;
+    HotUnit *unit = it->unit;
+    int64_t time = it->item->time;
+    if (time < unit->started)
+        unit->started = time;
+    if (time > unit->last_any)
+        unit->last_any = time;
+    if (time > unit->last) {
+        int64_t ends = time + it->meter->idle_us, oldest_end = unit->opening + it->meter->max_age_us;
+        unit->last = time;
+        unit->window_end = ends < oldest_end ? ends : oldest_end;
     }
-    if (it->time < started)
-        put(units, unit, U_STARTED, Py_NewRef(time));
-    if (it->time > last_any)
-        put(units, unit, U_LAST_ANY, Py_NewRef(time));
-    if (it->time > last) {
-        int64_t ends = it->time + it->meter->idle_us, oldest_end = opening + it->meter->max_age_us;
-        put(units, unit, U_LAST, Py_NewRef(time));
-        if (put_int(units, unit, U_WINDOW_END, ends < oldest_end ? ends : oldest_end) < 0)
-            return -1;
-    }
-    return put_int(units, unit, U_IDLE_AT, work->clock_us + it->meter->idle_us);
+    unit->idle_at = work->clock_us + it->meter->idle_us;
 }
 
 static int join_unit(Work *work, const Found *it)
 {
-    const Room *units = &work->rooms->unit, *shapes = &work->rooms->shape;
-    PyObject *unit = it->unit, *sums = *slot(units, unit, U_USAGE);
-    int64_t requests;
-    if (!is_dict(sums) || !int_of(*slot(units, unit, U_REQUESTS), &requests)) {
-        PyErr_SetString(PyExc_TypeError, "a unit has requests and usage");
+    const Room *shapes = &work->rooms->shape;
+    const Item *item = it->item;
+    HotUnit *unit = it->unit;
+    unit->requests++;
+    add_cost(unit, item->price.cost);
+    for (int i = 0; i < item->usage_size; i++)
+        if (add_count(unit, item->usage_names[i], item->usage[i]) < 0)
+            return -1;
+    if (add_attributes(it) < 0)
         return -1;
-    }
-    if (put_int(units, unit, U_REQUESTS, requests + 1) < 0
-        || add(slot(units, unit, U_COST), PyTuple_GET_ITEM(it->event, P_COST)) < 0
-        || add_usage(sums, PyTuple_GET_ITEM(it->event, P_USAGE)) < 0 || add_attributes(units, it) < 0)
-        return -1;
-    if (*slot(shapes, it->shape, H_TEST) == Py_True)
-        put(units, unit, U_TEST, Py_NewRef(Py_True));
-    if (*slot(shapes, it->shape, H_INTERNAL) == Py_True)
-        put(units, unit, U_INTERNAL, Py_NewRef(Py_True));
-    if (renew(work, it) < 0 || put(units, unit, U_VERSION, Py_NewRef(it->offset)) < 0)
-        return -1;
-    if (*slot(units, unit, U_DIRTY) == Py_True)
+    unit->test |= *slot(shapes, item->shape, H_TEST) == Py_True;
+    unit->internal |= *slot(shapes, item->shape, H_INTERNAL) == Py_True;
+    renew(work, it);
+    unit->version = it->fate.offset;
+    if (unit->dirty)
         return 0;
-    put(units, unit, U_DIRTY, Py_NewRef(Py_True));
-    return PyList_Append(work->dirty, unit);
+    unit->dirty = 1;
+    return PyList_Append(work->dirty, (PyObject *)unit);
 }
 
 /* The account's highest time, and the horizon with it (AccountState.reach). */
 static int reach(Work *work, const Found *it)
 {
-    const Room *accounts = &work->rooms->account;
-    int64_t highest;
-    put(accounts, it->account, A_VERSION, Py_NewRef(it->offset));
-    if (int_of(*slot(accounts, it->account, A_HIGHEST), &highest) && it->time <= highest)
+    HotAccount *account = it->account;
+    account->version = it->fate.offset;
+    if (it->item->time <= account->highest)
         return 0;
-    PyObject *catalog = *slot(&work->rooms->shape, it->shape, H_CATALOG);
+    PyObject *catalog = *slot(&work->rooms->shape, it->item->shape, H_CATALOG);
     if (catalog != work->memory->catalog) {
         if (catalog == NULL || get_int(catalog, "dedupe_us", &work->memory->dedupe_us) < 0)
             return -1;
         Py_XSETREF(work->memory->catalog, Py_NewRef(catalog));
     }
-    int64_t oldest = it->time - work->memory->dedupe_us, day = oldest / DAY_US - (oldest % DAY_US < 0);
-    put(accounts, it->account, A_HIGHEST, Py_NewRef(PyTuple_GET_ITEM(it->event, P_TIME)));
-    if (put_int(accounts, it->account, A_OLDEST, oldest) < 0)
-        return -1;
-    return put_int(accounts, it->account, A_OLDEST_DAY, day);
-}
-
-static int remember(Work *work, const Found *it)
-{
-    Memory *memory = work->memory;
-    int64_t day = it->time / DAY_US;
-    if (memory->day == NULL || day != memory->day_number) {
-        Py_XSETREF(memory->day, PyLong_FromLongLong(day));
-        memory->day_number = day;
-    }
-    return memory->day == NULL ? -1 : PyDict_SetItem(work->recent, it->which, memory->day);
+    int64_t oldest = it->item->time - work->memory->dedupe_us;
+    account->highest = it->item->time;
+    account->oldest = oldest;
+    account->oldest_day = oldest / DAY_US - (oldest % DAY_US < 0);
+    return 0;
 }
 
 static int do_common(Work *work, const Found *it)
 {
-    const Rooms *rooms = work->rooms;
     if (it->instant > work->clock_us)
         work->clock_us = it->instant;
-    if (join_unit(work, it) < 0 || remember(work, it) < 0 || reach(work, it) < 0)
+    if (join_unit(work, it) < 0 || put_digest(work->recent, it->item->digest, (int32_t)(it->item->time / DAY_US)) < 0
+        || reach(work, it) < 0)
         return -1;
-    PyObject *entry = PyTuple_Pack(
-        6, it->offset, it->event, *slot(&rooms->stream, it->stream, S_CODE), *slot(&rooms->shape, it->shape, H_CODE),
-        it->fate, *slot(&rooms->unit, it->unit, U_UNIT_ID)
-    );
-    int failed = entry == NULL || PyList_Append(work->entries, entry) < 0;
-    Py_XDECREF(entry);
-    return failed ? -1 : 0;
+    return append_item(work->columns, it->item, &it->fate);
 }
 
 /* ---------------------------------------------------------------- a batch */
@@ -323,17 +260,18 @@ static int open_work(Work *work, PyObject *engine, PyObject *batch)
                  || !get(engine, "life", &work->life) || !get(work->life, "dirty", &work->dirty)
                  || get_int(work->life, "clock", &work->clock_us) < 0
                  || get_int(work->life, "next_due", &work->due_us) < 0 || !get(engine, "seen", &seen)
-                 || !get(seen, "recent", &work->recent) || !get(engine, "buffer", &buffer)
+                 || !get(seen, "recent", (PyObject **)&work->recent) || !get(engine, "buffer", &buffer)
+                 || !get(buffer, "columns", (PyObject **)&work->columns)
                  || get_int(buffer, "generation", &work->generation) < 0;
     Py_XDECREF(seen);
     Py_XDECREF(buffer);
     work->clock_before_us = work->clock_us;
     if (failed)
         return -1;
-    if (is_dict(work->recent) && is_dict(work->fates) && PyList_CheckExact(work->dirty)
-        && PyList_CheckExact(work->prepared) && PyList_CheckExact(work->entries))
+    if (Py_IS_TYPE((PyObject *)work->recent, &recent_type) && Py_IS_TYPE((PyObject *)work->columns, &columns_type)
+        && is_dict(work->fates) && PyList_CheckExact(work->dirty))
         return 0;
-    PyErr_SetString(PyExc_TypeError, "join: recent and fates are dicts; dirty, prepared and entries are lists");
+    PyErr_SetString(PyExc_TypeError, "join: recent and columns are native; fates is a dict, dirty a list");
     return -1;
 }
 
@@ -349,7 +287,8 @@ static int close_work(Work *work)
     Py_XDECREF(work->instants);
     Py_XDECREF(work->life);
     Py_XDECREF(work->dirty);
-    Py_XDECREF(work->recent);
+    Py_XDECREF((PyObject *)work->recent);
+    Py_XDECREF((PyObject *)work->columns);
     Py_XDECREF((PyObject *)work->memory);
     return failed ? -1 : 0;
 }
@@ -360,19 +299,16 @@ PyObject *join(PyObject *module, PyObject *arguments)
     PyObject *engine, *batch;
     Py_ssize_t first, end, at;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "OOOOOOnn:join", &engine, &batch, &work.prepared, &work.older, &work.fates,
-                          &work.entries, &first, &end))
+    if (work.rooms == NULL
+        || !PyArg_ParseTuple(arguments, "OOO!OOnn:join", &engine, &batch, &batch_type, &work.batch, &work.older,
+                             &work.fates, &first, &end))
         return NULL;
     at = first;
-    if (work.rooms != NULL && open_work(&work, engine, batch) == 0 && first >= 0) {
+    if (open_work(&work, engine, batch) == 0 && first >= 0) {
         Found it;
-        for (; at < end && at < PyList_GET_SIZE(work.prepared); at++) {
-            if (!is_common(&work, &it, at))
-                break;
-            it.offset = PySequence_GetItem(work.offsets, at);
-            int failed = it.offset == NULL || do_common(&work, &it) < 0;
-            Py_XDECREF(it.offset);
-            if (failed)
+        for (; at < end && at < work.batch->count; at++) {
+            expect_unit(&work, at + 2);
+            if (!is_common(&work, &it, at) || do_common(&work, &it) < 0)
                 break;
         }
     }

@@ -1,165 +1,227 @@
-#include "memory.h"
+#include "room.h"
 
 #include <string.h>
 
 #define SETS 8192 /* a power of two */
-#define WAYS 4
-#define MOST_KEY 4096
+#define WAYS 4    /* of 16 bytes: a set is one line of memory */
+#define LINE 64
 #define ITEM_ROUNDING 500000 /* half up from 10^-18 to 10^-12 */
 #define ITEM_SCALE 1000000
 
 /* ---------------------------------------------------------------- keys */
 
-typedef struct {
-    size_t size;
-    unsigned char bytes[MOST_KEY];
-} Key;
-
-/* A length in front of each text keeps ("ab", "c") and ("a", "bc") apart, absent and empty ones too. */
-static void add_text(Key *key, Slice text)
+static uint64_t hash_of(Slice key)
 {
-    uint16_t mark = text.text == NULL ? 0xFFFF : (uint16_t)text.size; /* at most LONGEST_TEXT bytes */
-    memcpy(key->bytes + key->size, &mark, sizeof mark);
-    key->size += sizeof mark;
-    if (text.text != NULL) {
-        memcpy(key->bytes + key->size, text.text, text.size);
-        key->size += text.size;
-    }
-}
-
-static void stream_key(const Event *event, Key *key)
-{
-    key->size = 0;
-    add_text(key, event->slices[SUBJECT]);
-    add_text(key, event->slices[SOURCE]);
-}
-
-static void shape_key(const Event *event, Key *key)
-{
-    key->size = 0;
-    for (int i = 0; i < SHAPE_FIELDS; i++)
-        add_text(key, event->slices[i]);
-    key->bytes[key->size++] = (unsigned char)(event->background + 1);
-}
-
-static uint64_t hash_of(const Key *key)
-{
-    uint64_t hash = key->size * 0x9E3779B97F4A7C15u, word;
+    uint64_t hash = key.size * 0x9E3779B97F4A7C15u, word;
     size_t at = 0;
-    for (; at + 8 <= key->size; at += 8) {
-        memcpy(&word, key->bytes + at, 8);
+    for (; at + 8 <= key.size; at += 8) {
+        memcpy(&word, key.text + at, 8);
         hash = (hash ^ word) * 0xBF58476D1CE4E5B9u;
         hash ^= hash >> 29;
     }
     word = 0;
-    memcpy(&word, key->bytes + at, key->size - at);
+    memcpy(&word, key.text + at, key.size - at);
     hash = (hash ^ word) * 0x94D049BB133111EBu;
     return hash ^ hash >> 32;
 }
 
-/* ---------------------------------------------------------------- caches */
-
-static void drop(Known *known)
+/* A length in front of each text keeps ("ab", "c") and ("a", "bc") apart, absent and empty ones too. */
+static unsigned char *add_text(unsigned char *to, Slice text)
 {
-    if (known == NULL)
-        return;
-    Py_XDECREF(known->object);
-    Py_XDECREF(known->head);
-    PyMem_Free(known->rates);
-    PyMem_Free(known->key);
-    PyMem_Free(known);
+    uint16_t mark = text.text == NULL ? 0xFFFF : (uint16_t)text.size; /* at most LONGEST_TEXT bytes */
+    memcpy(to, &mark, sizeof mark);
+    to += sizeof mark;
+    if (text.text == NULL)
+        return to;
+    memcpy(to, text.text, text.size);
+    return to + text.size;
 }
 
-static bool is_key(const Known *known, const Key *key, uint64_t hash)
+static Wanted wanted(const unsigned char *from, size_t size)
 {
-    return known->hash == hash && known->size == key->size && memcmp(known->key, key->bytes, key->size) == 0;
+    Slice bytes = {from, size};
+    return (Wanted){bytes, hash_of(bytes)};
+}
+
+static Wanted wanted_text(Slice raw)
+{
+    return raw.size <= LONGEST_KEY ? wanted(raw.text, raw.size) : (Wanted){raw, 0};
+}
+
+void make_keys(const Event *event, Keyring *into)
+{
+    unsigned char *end = add_text(into->stream_bytes, event->slices[SUBJECT]);
+    end = add_text(end, event->slices[SOURCE]);
+    into->stream = wanted(into->stream_bytes, (size_t)(end - into->stream_bytes));
+    end = into->shape_bytes;
+    for (int i = 0; i < SHAPE_FIELDS; i++)
+        end = add_text(end, event->slices[i]);
+    *end++ = (unsigned char)(event->background + 1);
+    into->shape = wanted(into->shape_bytes, (size_t)(end - into->shape_bytes));
+    into->attributes = wanted_text(event->slices[ATTRIBUTES]);
+    into->tags = wanted_text(event->slices[TAGS]);
+}
+
+/* ---------------------------------------------------------------- caches */
+
+static CacheSlot *set_of(const Cache *cache, uint64_t hash)
+{
+    return cache->slots + (hash & (SETS - 1)) * WAYS;
+}
+
+static void expect_place(const Cache *cache, uint64_t hash)
+{
+    if (cache->slots != NULL)
+        __builtin_prefetch(set_of(cache, hash));
+}
+
+static void expect_entry(const Cache *cache, uint64_t hash)
+{
+    CacheSlot *set = cache->slots == NULL ? NULL : set_of(cache, hash);
+    for (int i = 0; set != NULL && i < WAYS && set[i].known != NULL; i++)
+        if (set[i].hash == hash) {
+            __builtin_prefetch(set[i].known);
+            __builtin_prefetch((char *)set[i].known + LINE);
+            return;
+        }
+}
+
+void expect_places(const Memory *memory, const Keyring *keyring)
+{
+    expect_place(&memory->streams, keyring->stream.hash);
+    expect_place(&memory->shapes, keyring->shape.hash);
+    expect_place(&memory->attributes, keyring->attributes.hash);
+    expect_place(&memory->tags, keyring->tags.hash);
+}
+
+void expect_entries(const Memory *memory, const Keyring *keyring)
+{
+    expect_entry(&memory->shapes, keyring->shape.hash);
+    expect_entry(&memory->attributes, keyring->attributes.hash);
+    expect_entry(&memory->streams, keyring->stream.hash);
+}
+
+static bool is_key(const CacheSlot *slot, const Wanted *wanted)
+{
+    const Known *known = slot->known;
+    return slot->hash == wanted->hash && known->size == wanted->bytes.size
+           && memcmp((const char *)known + known->key_at, wanted->bytes.text, known->size) == 0;
 }
 
 /* Found ones move to the front of their set, so that the back is what goes when there is no room. */
-static Known *find(const Cache *cache, const Key *key)
+static Known *find(const Cache *cache, const Wanted *wanted)
 {
     if (cache->slots == NULL)
         return NULL;
-    uint64_t hash = hash_of(key);
-    Known **set = cache->slots + (hash & (SETS - 1)) * WAYS;
-    for (int i = 0; i < WAYS && set[i] != NULL; i++) {
-        Known *known = set[i];
-        if (is_key(known, key, hash)) {
+    CacheSlot *set = set_of(cache, wanted->hash);
+    for (int i = 0; i < WAYS && set[i].known != NULL; i++) {
+        if (!is_key(&set[i], wanted))
+            continue;
+        CacheSlot found = set[i];
+        if (i > 0) {
             memmove(set + 1, set, (size_t)i * sizeof *set);
-            set[0] = known;
-            return known;
+            set[0] = found;
         }
+        return found.known;
     }
     return NULL;
 }
 
-/* Put a new entry in front, in place of one with its key or of the last; NULL with an exception set. */
-static Known *add(Cache *cache, const Key *key)
+static int open_cache(Cache *cache)
 {
-    if (cache->slots == NULL) {
-        cache->slots = PyMem_Calloc(SETS * WAYS, sizeof *cache->slots);
-        if (cache->slots == NULL)
-            return (Known *)PyErr_NoMemory();
+    cache->allocated = PyMem_Calloc(SETS * WAYS * sizeof *cache->slots + LINE, 1);
+    if (cache->allocated == NULL) {
+        PyErr_NoMemory();
+        return -1;
     }
-    Known *known = PyMem_Calloc(1, sizeof *known);
-    unsigned char *bytes = PyMem_Malloc(key->size);
-    if (known == NULL || bytes == NULL) {
-        PyMem_Free(known);
-        PyMem_Free(bytes);
+    cache->slots = (CacheSlot *)(((uintptr_t)cache->allocated + LINE - 1) / LINE * LINE);
+    return 0;
+}
+
+typedef void Drop(Known *known);
+
+/* Put a new entry of so many bytes in front, in place of one with its key or of the last; NULL with an exception set. */
+static Known *add(Cache *cache, const Wanted *wanted, size_t size, Drop *drop)
+{
+    if (cache->slots == NULL && open_cache(cache) < 0)
+        return NULL;
+    Known *known = PyMem_Calloc(1, size + wanted->bytes.size);
+    if (known == NULL)
         return (Known *)PyErr_NoMemory();
-    }
-    memcpy(bytes, key->bytes, key->size);
-    known->key = bytes;
-    known->size = key->size;
-    known->hash = hash_of(key);
-    Known **set = cache->slots + (known->hash & (SETS - 1)) * WAYS, *gone;
+    known->key_at = (uint32_t)size;
+    known->size = (uint32_t)wanted->bytes.size;
+    if (known->size != 0)
+        memcpy((char *)known + size, wanted->bytes.text, known->size);
+    CacheSlot *set = set_of(cache, wanted->hash);
     int place = 0;
-    while (place < WAYS - 1 && set[place] != NULL && !is_key(set[place], key, known->hash))
+    while (place < WAYS - 1 && set[place].known != NULL && !is_key(&set[place], wanted))
         place++;
-    gone = set[place];
+    Known *gone = set[place].known;
     memmove(set + 1, set, (size_t)place * sizeof *set);
-    set[0] = known;
-    drop(gone);
+    set[0] = (CacheSlot){wanted->hash, known};
+    if (gone != NULL)
+        drop(gone);
     return known;
 }
 
-static void empty(Cache *cache)
+static void empty(Cache *cache, Drop *drop)
 {
-    Known **slots = cache->slots;
-    cache->slots = NULL;
-    for (size_t i = 0; slots != NULL && i < SETS * WAYS; i++)
-        drop(slots[i]);
-    PyMem_Free(slots);
+    Cache former = *cache;
+    *cache = (Cache){NULL, NULL};
+    for (size_t i = 0; former.slots != NULL && i < SETS * WAYS; i++)
+        if (former.slots[i].known != NULL)
+            drop(former.slots[i].known);
+    PyMem_Free(former.allocated);
 }
 
-/* An entry that could not be filled; it must not be found. */
-static int take_back(Cache *cache, Known *known)
+/* The entry that was put in last could not be filled; it must not be found. */
+static int take_back(Cache *cache, const Wanted *wanted, Drop *drop)
 {
-    Known **set = cache->slots + (known->hash & (SETS - 1)) * WAYS;
-    memmove(set, set + 1, (WAYS - 1) * sizeof *set); /* it is the front one */
-    set[WAYS - 1] = NULL;
+    CacheSlot *set = set_of(cache, wanted->hash);
+    Known *known = set[0].known;
+    memmove(set, set + 1, (WAYS - 1) * sizeof *set);
+    set[WAYS - 1] = (CacheSlot){0, NULL};
     drop(known);
     return -1;
 }
 
-Known *find_stream(Memory *memory, const Event *event)
+static void drop_text(Known *known)
 {
-    Key key;
-    stream_key(event, &key);
-    return find(&memory->streams, &key);
+    Py_XDECREF(known->object);
+    PyMem_Free(known);
 }
 
-Known *find_shape(Memory *memory, const Event *event)
+static void drop_stream(Known *known)
 {
-    Key key;
-    shape_key(event, &key);
-    Known *shape = find(&memory->shapes, &key);
-    return shape != NULL && shape->from_us <= event->time_us && event->time_us < shape->until_us ? shape : NULL;
+    Py_XDECREF(((KnownStream *)known)->head);
+    drop_text(known);
+}
+
+static void drop_shape(Known *known)
+{
+    PyMem_Free(((KnownShape *)known)->rates);
+    drop_text(known);
+}
+
+KnownStream *find_stream(Memory *memory, const Keyring *keyring)
+{
+    return (KnownStream *)find(&memory->streams, &keyring->stream);
+}
+
+KnownShape *find_shape(Memory *memory, const Keyring *keyring, int64_t time)
+{
+    KnownShape *shape = (KnownShape *)find(&memory->shapes, &keyring->shape);
+    return shape != NULL && shape->from_us <= time && time < shape->until_us ? shape : NULL;
+}
+
+KnownText *find_text(Cache *texts, const Wanted *wanted)
+{
+    return wanted->bytes.size <= LONGEST_KEY ? (KnownText *)find(texts, wanted) : NULL;
 }
 
 void forget_shapes(Memory *memory)
 {
-    empty(&memory->shapes);
+    empty(&memory->shapes, drop_shape);
 }
 
 void forget_meters(Memory *memory)
@@ -170,6 +232,30 @@ void forget_meters(Memory *memory)
         Py_CLEAR(meter->name);
         Py_CLEAR(meter->key);
     }
+}
+
+/* ---------------------------------------------------------------- meters */
+
+static int read_meter(Meter *into, PyObject *meter)
+{
+    *into = (Meter){.meter = Py_NewRef(meter)};
+    if (!get(meter, "name", &into->name) || !get(meter, "key", &into->key))
+        return -1;
+    return get_int(meter, "idle_us", &into->idle_us) < 0 ? -1 : get_int(meter, "max_age_us", &into->max_age_us);
+}
+
+const Meter *meter_of(Memory *memory, PyObject *meter)
+{
+    for (int i = 0; i < memory->meter_count; i++)
+        if (memory->meters[i].meter == meter)
+            return &memory->meters[i];
+    if (memory->meter_count == MOST_METERS)
+        forget_meters(memory);
+    Meter *found = &memory->meters[memory->meter_count++];
+    if (read_meter(found, meter) == 0)
+        return found;
+    forget_meters(memory);
+    return NULL;
 }
 
 /* ---------------------------------------------------------------- learning */
@@ -211,7 +297,7 @@ static int read_rates(const Memory *memory, PyObject *table, int64_t *rates)
     return 1;
 }
 
-static int read_tier(const Memory *memory, PyObject *tier, Known *known, int at)
+static int read_tier(const Memory *memory, PyObject *tier, KnownShape *known, int at)
 {
     PyObject *threshold, *table;
     int overflow;
@@ -224,7 +310,7 @@ static int read_tier(const Memory *memory, PyObject *tier, Known *known, int at)
 }
 
 /* 1 where the request's price can be computed here, 0 where not, -1 with an exception set. */
-static int read_tables(const Memory *memory, PyObject *flat, PyObject *tiers, Known *known)
+static int read_tables(const Memory *memory, PyObject *flat, PyObject *tiers, KnownShape *known)
 {
     Py_ssize_t count = PyTuple_Check(tiers) ? PyTuple_GET_SIZE(tiers) : MOST_TIERS + 1;
     if (flat == Py_None && (count < 1 || count > MOST_TIERS))
@@ -246,7 +332,7 @@ static int read_tables(const Memory *memory, PyObject *flat, PyObject *tiers, Kn
     return 1;
 }
 
-static int read_pricing(const Memory *memory, PyObject *rates, Known *known)
+static int read_pricing(const Memory *memory, PyObject *rates, KnownShape *known)
 {
     int64_t per_request;
     known->pricing = UNPRICED;
@@ -265,7 +351,7 @@ static int read_pricing(const Memory *memory, PyObject *rates, Known *known)
     return found < 0 ? -1 : 0;
 }
 
-static int read_currency(PyObject *shape, Known *known)
+static int read_currency(PyObject *shape, KnownShape *known)
 {
     PyObject *catalog = PyObject_GetAttrString(shape, "catalog");
     PyObject *currency = catalog == NULL ? NULL : PyObject_GetAttrString(catalog, "currency");
@@ -278,14 +364,12 @@ static int read_currency(PyObject *shape, Known *known)
     return text == NULL ? -1 : 0;
 }
 
-static int learn_shape(Memory *memory, const Event *event, PyObject *shape)
+static int learn_shape(Memory *memory, const Wanted *wanted, PyObject *shape)
 {
-    Key key;
-    shape_key(event, &key);
-    Known *known = add(&memory->shapes, &key);
+    KnownShape *known = (KnownShape *)add(&memory->shapes, wanted, sizeof *known, drop_shape);
     if (known == NULL)
         return -1;
-    known->object = Py_NewRef(shape);
+    known->known.object = Py_NewRef(shape);
     PyObject *rates = NULL, *is_request = PyObject_GetAttrString(shape, "is_request");
     int failed = is_request == NULL || read_int(shape, "lo", &known->from_us) < 0
                  || read_int(shape, "hi", &known->until_us) < 0 || read_currency(shape, known) < 0;
@@ -296,37 +380,49 @@ static int learn_shape(Memory *memory, const Event *event, PyObject *shape)
     }
     Py_XDECREF(rates);
     Py_XDECREF(is_request);
-    return failed ? take_back(&memory->shapes, known) : 0;
+    return failed ? take_back(&memory->shapes, wanted, drop_shape) : 0;
 }
 
-static int learn_stream(Memory *memory, const Event *event, PyObject *stream)
+static int learn_stream(Memory *memory, const Wanted *wanted, PyObject *stream)
 {
-    Key key;
-    stream_key(event, &key);
-    Known *known = add(&memory->streams, &key);
+    KnownStream *known = (KnownStream *)add(&memory->streams, wanted, sizeof *known, drop_stream);
     if (known == NULL)
         return -1;
-    known->object = Py_NewRef(stream);
+    known->known.object = Py_NewRef(stream);
     known->head = PyObject_GetAttrString(stream, "head");
     if (known->head != NULL && !PyBytes_Check(known->head))
         PyErr_SetString(PyExc_TypeError, "a stream's head is bytes");
-    return PyErr_Occurred() ? take_back(&memory->streams, known) : 0;
+    return PyErr_Occurred() ? take_back(&memory->streams, wanted, drop_stream) : 0;
 }
 
-int learn(Memory *memory, const Event *event, PyObject *prepared)
+int learn(Memory *memory, const Event *event, const Keyring *keyring, PyObject *prepared)
 {
     if (!PyTuple_Check(prepared) || PyTuple_GET_SIZE(prepared) < 4 || PyTuple_GET_ITEM(prepared, 1) == Py_None)
         return 0; /* rejected: nothing is certain of it */
-    if (find_stream(memory, event) == NULL && learn_stream(memory, event, PyTuple_GET_ITEM(prepared, 1)) < 0)
+    if (find_stream(memory, keyring) == NULL && learn_stream(memory, &keyring->stream, PyTuple_GET_ITEM(prepared, 1)) < 0)
         return -1;
-    if (find_shape(memory, event) == NULL && learn_shape(memory, event, PyTuple_GET_ITEM(prepared, 3)) < 0)
+    if (find_shape(memory, keyring, event->time_us) == NULL
+        && learn_shape(memory, &keyring->shape, PyTuple_GET_ITEM(prepared, 3)) < 0)
         return -1;
     return 0;
 }
 
+KnownText *learn_text(Cache *texts, const Wanted *wanted, PyObject *object)
+{
+    if (wanted->bytes.size > LONGEST_KEY)
+        return NULL;
+    KnownText *known = (KnownText *)add(texts, wanted, sizeof *known, drop_text);
+    if (known == NULL)
+        return NULL;
+    known->known.object = Py_NewRef(object);
+    known->pairs = PyTuple_GET_ITEM(object, 0);
+    known->has_text = PyUnicode_GET_LENGTH(PyTuple_GET_ITEM(object, 1)) != 0;
+    return known;
+}
+
 /* ---------------------------------------------------------------- prices */
 
-static const int64_t *rates_of(const Memory *memory, const Known *shape, const Event *event)
+static const int64_t *rates_of(const Memory *memory, const KnownShape *shape, const Event *event)
 {
     int64_t prompt = 0;
     for (int i = 0; i < event->usage_size; i++)
@@ -338,7 +434,7 @@ static const int64_t *rates_of(const Memory *memory, const Known *shape, const E
     return NULL;
 }
 
-static bool compute(const Memory *memory, const Known *shape, const Event *event, int64_t *into)
+static bool compute(const Memory *memory, const KnownShape *shape, const Event *event, int64_t *into)
 {
     const int64_t *rates = rates_of(memory, shape, event);
     unsigned __int128 total = ITEM_ROUNDING;
@@ -366,7 +462,7 @@ static int64_t without_rates(const Event *event)
     return 0;
 }
 
-bool price_event(const Memory *memory, const Known *shape, const Event *event, Price *into)
+bool price_event(const Memory *memory, const KnownShape *shape, const Event *event, Price *into)
 {
     into->cost = 0;
     into->computed = into->billed = -1;
@@ -396,13 +492,12 @@ static void let_go(PyObject *self)
 {
     Memory *memory = (Memory *)self;
     PyTypeObject *type = Py_TYPE(self);
-    empty(&memory->streams);
-    empty(&memory->shapes);
+    empty(&memory->streams, drop_stream);
+    empty(&memory->shapes, drop_shape);
+    empty(&memory->attributes, drop_text);
+    empty(&memory->tags, drop_text);
     forget_meters(memory);
     Py_XDECREF(memory->catalog);
-    Py_XDECREF(memory->day);
-    for (int i = 0; i < memory->usage.size; i++)
-        Py_XDECREF(memory->usage_names[i]);
     Py_XDECREF(memory->nothing_billed);
     Py_XDECREF(memory->complete);
     Py_XDECREF(memory->first_attempt);

@@ -2,11 +2,7 @@
 
 #include <structmember.h>
 
-static const char *const UNIT[] = {
-    "state", "window_end", "meter", "requests", "cost", "usage", "repeated", "repeated_time", "repeated_order", "test",
-    "internal", "started", "last_any", "last", "opening", "idle_at", "version", "dirty", "unit_id",
-};
-static const char *const ACCOUNT[] = {"at_home", "oldest", "oldest_day", "highest", "meters", "version", "dirty"};
+static const char *const ACCOUNT[] = {"meters"};
 static const char *const METER[] = {"keys", "runs"};
 static const char *const STREAM[] = {"account", "code", "code_generation"};
 static const char *const SHAPE[] = {"fast_meter", "catalog", "test", "internal", "code", "code_generation"};
@@ -40,7 +36,6 @@ static int open_room(Room *room, const char *module, const char *class, const ch
     return 0;
 }
 
-_Static_assert(sizeof UNIT / sizeof *UNIT == U_SLOTS && U_SLOTS <= MOST_SLOTS, "each slot has its name");
 _Static_assert(sizeof ACCOUNT / sizeof *ACCOUNT == A_SLOTS, "each slot has its name");
 _Static_assert(sizeof METER / sizeof *METER == M_SLOTS, "each slot has its name");
 _Static_assert(sizeof STREAM / sizeof *STREAM == S_SLOTS, "each slot has its name");
@@ -48,7 +43,7 @@ _Static_assert(sizeof SHAPE / sizeof *SHAPE == H_SLOTS, "each slot has its name"
 
 int open_rooms(Rooms *rooms)
 {
-    if (open_room(&rooms->unit, "unitrate.units", "Unit", UNIT, U_SLOTS) < 0
+    if (open_room(&rooms->unit, "unitrate.units", "Unit", NULL, 0) < 0
         || open_room(&rooms->account, "unitrate.accounts", "AccountState", ACCOUNT, A_SLOTS) < 0
         || open_room(&rooms->meter, "unitrate.accounts", "MeterState", METER, M_SLOTS) < 0
         || open_room(&rooms->stream, "unitrate.accounts", "Stream", STREAM, S_SLOTS) < 0

@@ -2,7 +2,7 @@
 #ifndef UNITRATE_ROOM_H
 #define UNITRATE_ROOM_H
 
-#include "memory.h"
+#include "batch.h"
 
 #define PARTS 17 /* of a Prepared tuple; prepare.py tells their order */
 
@@ -10,16 +10,12 @@ enum Part {
     P_TIME, P_STREAM, P_DIGEST, P_SHAPE, P_ATTRIBUTES, P_COMPLETION, P_ID, P_RUN, P_RETRY_OF, P_ATTEMPT, P_COST,
     P_COMPUTED, P_BILLED, P_UNPRICED, P_USAGE, P_ATTRIBUTES_TEXT, P_TAGS_TEXT,
 };
-enum UnitSlot {
-    U_STATE, U_WINDOW_END, U_METER, U_REQUESTS, U_COST, U_USAGE, U_REPEATED, U_REPEATED_TIME, U_REPEATED_ORDER,
-    U_TEST, U_INTERNAL, U_STARTED, U_LAST_ANY, U_LAST, U_OPENING, U_IDLE_AT, U_VERSION, U_DIRTY, U_UNIT_ID, U_SLOTS,
-};
-enum AccountSlot { A_AT_HOME, A_OLDEST, A_OLDEST_DAY, A_HIGHEST, A_METERS, A_VERSION, A_DIRTY, A_SLOTS };
+enum AccountSlot { A_METERS, A_SLOTS };
 enum MeterSlot { M_KEYS, M_RUNS, M_SLOTS };
 enum StreamSlot { S_ACCOUNT, S_CODE, S_CODE_GENERATION, S_SLOTS };
 enum ShapeSlot { H_FAST_METER, H_CATALOG, H_TEST, H_INTERNAL, H_CODE, H_CODE_GENERATION, H_SLOTS };
 
-#define MOST_SLOTS 24
+#define MOST_SLOTS 8
 
 /* A class with __slots__: where in its objects each slot that is used here lies. */
 typedef struct {
@@ -52,7 +48,6 @@ bool get(PyObject *from, const char *name, PyObject **into);
 int get_int(PyObject *from, const char *name, int64_t *into);
 
 PyObject *join(PyObject *module, PyObject *arguments);
-PyObject *extend(PyObject *module, PyObject *arguments);
 PyObject *large_pages(PyObject *module, PyObject *nothing);
 
 #endif

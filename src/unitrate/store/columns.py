@@ -23,8 +23,11 @@ _BIGGEST = 10**38 - 1  # what Decimal(38, 12) holds, in 10^-12
 Integers: TypeAlias = "Sequence[int] | array[int] | np.ndarray[Any, Any]"
 
 
-def _strings(values: Sequence[str]) -> pa.Array:
-    return pa.array(values, pa.string())
+def _strings(values: Sequence[str] | rows.Texts) -> pa.Array:
+    if not isinstance(values, rows.Texts):
+        return pa.array(values, pa.string())
+    starts = pa.py_buffer(b"\0\0\0\0" + values.ends)
+    return pa.StringArray.from_buffers(len(values), starts, pa.py_buffer(values.joined))
 
 
 def _blobs(values: Sequence[bytes]) -> pa.Array:
