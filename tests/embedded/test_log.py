@@ -23,8 +23,9 @@ from tests.embedded.builders import (
     versions,
     write,
 )
-from unitrate.errors import CatalogError, InputError, StoreBusy
-from unitrate.runtime import embedded
+from unitrate.errors import CatalogError, InputError, LogError, StoreBusy
+from unitrate.replay.verify import verify
+from unitrate.runtime import embedded, embedded_log
 from unitrate.store import open_store, publications
 from unitrate.store.queries import report_rows
 
@@ -115,6 +116,31 @@ def test_several_sessions_give_what_one_gives(tmp_path: Path) -> None:
     one, other = held_by(tmp_path / "whole"), held_by(tmp_path / "store")
     for table in ("events", "units", "lines", "cost_lines", "duplicates", "marker"):
         assert one[table] == other[table], table
+
+
+def test_a_newer_release_switches_the_rules_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the first record that is new, so that a replay switches there; older code then stays away."""
+    where = tmp_path / "store"
+    run(where, write(tmp_path / "one.jsonl", [an_event("a")]))
+    with monkeypatch.context() as newer:
+        for name in ("engine", "runtime.session", "store.recovery"):
+            newer.setattr(f"unitrate.{name}.ENGINE_VERSION", 2)
+        run(where, write(tmp_path / "one.jsonl", [an_event("a")]))  # nothing new
+        with open_store(str(where)) as store:
+            assert [entry.kind for entry in embedded_log.read_entries(store)] == ["publication", "files"]
+        run(where, write(tmp_path / "two.jsonl", [an_event("b")]))
+        with open_store(str(where)) as store:
+            entries = embedded_log.read_entries(store)
+            assert [(one.kind, one.body.control_id) for one in entries[2:]] == [
+                ("control", "engine:2"),
+                ("files", ""),
+            ]
+            verified = verify(store)
+            assert (verified.records, verified.holds) == (4, True)
+    with pytest.raises(LogError, match="folded by engine version 2, this code has 1: update unitrate"):
+        run(where, write(tmp_path / "three.jsonl", [an_event("c")]))
 
 
 def test_reports_and_ledgers_add_up(tmp_path: Path) -> None:

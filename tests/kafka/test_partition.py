@@ -17,6 +17,7 @@ from unitrate.placement import partition_of
 from unitrate.runtime.log_records import (
     Record,
     control_headers,
+    engine_body,
     genesis_body,
     tick_headers,
 )
@@ -128,6 +129,16 @@ def test_what_this_code_must_not_pass_stops_it(kind: str, body: bytes | None) ->
             )
         )
     assert partition.engine.last_offset == 0
+
+
+def test_the_rules_are_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that knows newer rules folds by the log's until a record switches, and markers say which."""
+    monkeypatch.setattr("unitrate.engine.ENGINE_VERSION", 3)
+    assert folded(genesis(), catalog(1)).meta["engine_version"] == 1
+    switch = a_record(2, engine_body(2), control_headers("engine", "engine:2"))
+    assert folded(genesis(), catalog(1), switch).meta["engine_version"] == 2
+    back = a_record(3, engine_body(1), control_headers("engine", "engine:1"))
+    assert folded(genesis(), catalog(1), switch, back).meta["engine_version"] == 2
 
 
 def test_the_marker_knows_its_last_record() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -89,3 +91,11 @@ def test_no_signal_prints_a_password(installation: Installation) -> None:
     assert worker.terminate() == 0
     password = installation.store.partition("@")[0].rpartition(":")[2]
     assert password not in worker.tail(10_000)
+
+
+def test_a_worker_that_cannot_leave_in_order_leaves_in_time() -> None:
+    """Clients that wait for each other cannot hold up a process that was told to end."""
+    code = "import time; from unitrate.runtime import leaving; leaving.end_within(0.1); time.sleep(60)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0
+    assert b"folded again" in done.stderr

@@ -15,14 +15,14 @@ from unittest import mock
 from tests.simulator.fake_log import NEXT_RULES
 from unitrate import engine as engine_module
 from unitrate.engine import Engine
-from unitrate.runtime import partition as partition_module
+from unitrate.store import recovery
 
 OLD, NEW = NEXT_RULES - 1, NEXT_RULES
 
 
 def run_as(release: int) -> None:
     """From now on the code is of this release."""
-    for module in (engine_module, partition_module):
+    for module in (engine_module, recovery):
         module.ENGINE_VERSION = release  # type: ignore[attr-defined]
 
 

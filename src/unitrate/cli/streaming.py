@@ -22,6 +22,7 @@ from unitrate.errors import InputError, StoreUnavailable
 from unitrate.runtime.kafka_connection import connection
 
 if TYPE_CHECKING:
+    from unitrate.runtime.upgrading import Rules
     from unitrate.store import Store
 
 LISTED = 20  # lines that were left out and are named
@@ -50,6 +51,7 @@ def _server(arguments: argparse.Namespace) -> str:
 
 
 def init(arguments: argparse.Namespace) -> int:
+    from unitrate.runtime import upgrading
     from unitrate.runtime.publishing import initialize
     from unitrate.store import open_store
 
@@ -64,11 +66,16 @@ def init(arguments: argparse.Namespace) -> int:
         done = asyncio.run(
             initialize(made, store, arguments.partitions, arguments.replication, settings, arguments.fix)
         )
+        if arguments.upgrade:
+            rules = asyncio.run(upgrading.upgrade(made, store, done.topics[0].partitions))
+        else:
+            rules = asyncio.run(upgrading.rules(made, store))
         label = store.label
     for topic in done.topics:
         print(f"topic   {topic.name:<16} {topic.partitions:>4} partitions   {topic.change}")
     print(f"tables  {label}   up to date")
     print(f"log     {done.log_id}   {'begun' if done.new_log else 'unchanged'}")
+    print(f"rules   {_rules_words(rules)}")
     if done.new_log:
         output.print_next(
             [
@@ -78,6 +85,13 @@ def init(arguments: argparse.Namespace) -> int:
             ]
         )
     return 0
+
+
+def _rules_words(rules: Rules) -> str:
+    if rules.now > rules.before:
+        return f"version {rules.now}, {rules.before} before"
+    newer = f"; this code knows {rules.known}: once every worker does, unitrate init --upgrade"
+    return f"version {rules.now}{newer if rules.known > rules.now else ''}"
 
 
 def publish(arguments: argparse.Namespace) -> int:
@@ -99,8 +113,8 @@ def publish(arguments: argparse.Namespace) -> int:
 
 
 def worker(arguments: argparse.Namespace) -> int:
-    # Until Faust takes over, there is nothing to finish.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Until Faust takes over, there is nothing to finish. An exception might be caught on its way out.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     from unitrate.runtime.worker import WorkerOptions, run
     from unitrate.store import open_store
 

@@ -22,11 +22,13 @@ from aiokafka.structs import OffsetAndMetadata
 from unitrate.errors import LogError, LogUnavailable
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.log_records import (
+    ENGINE,
     GENESIS,
     LOG_TOPIC,
     Genesis,
     Record,
     control_headers,
+    engine_body,
     genesis_body,
     genesis_of,
     kind_of,
@@ -47,6 +49,11 @@ class Control(NamedTuple):
     kind: str
     control_id: str
     body: bytes
+
+
+def engine_control(version: int) -> Control:
+    """The record that switches every fold to a version of its rules."""
+    return Control(ENGINE, f"engine:{version}", engine_body(version))
 
 
 @asynccontextmanager
@@ -222,11 +229,12 @@ class LogReader:
 
 
 async def ensure_genesis(
-    connection: KafkaConnection, partitions: int, known: Genesis | None = None
+    connection: KafkaConnection, partitions: int, beside: Control, known: Genesis | None = None
 ) -> tuple[Genesis, bool]:
     """The log's genesis, written first where the log is new; True where this call wrote it.
 
-    The publisher fences any other before it looks, so two `init` at once cannot write two.
+    `beside` is written together with it. The publisher fences any other before it looks, so two `init` at
+    once cannot write two.
     """
     async with publisher(connection) as producer, LogReader(connection) as reader:
         await producer.begin_transaction()
@@ -240,8 +248,8 @@ async def ensure_genesis(
                 f"{known.log_id}; use another database, or the brokers of that log"
             )
         fresh = Genesis(str(uuid.uuid4()), partitions)
-        body = genesis_body(fresh.log_id, partitions)
-        await _broadcast(producer, [Control(GENESIS, fresh.log_id, body)], partitions, {})
+        genesis = Control(GENESIS, fresh.log_id, genesis_body(fresh.log_id, partitions))
+        await _broadcast(producer, [genesis, beside], partitions, {})
         return fresh, True
 
 

@@ -82,6 +82,14 @@ def engine_body(version: int) -> bytes:
     return json.dumps({"version": version}).encode()
 
 
+def version_of(value: bytes | None) -> int:
+    """The version that such a record asks for; 0 if it is none."""
+    try:
+        return max(0, msgspec.json.decode(value or b"", type=dict[str, int]).get("version", 0))
+    except msgspec.DecodeError:
+        return 0
+
+
 def genesis_of(value: bytes | None) -> Genesis | None:
     """The genesis that a record carries; None if it is none."""
     try:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from unitrate.catalog.publication import compile_publication
-from unitrate.engine import ENGINE_VERSION, Batch, Engine
+from unitrate.engine import Batch, Engine
 from unitrate.errors import LogError, StoreError, UnitrateError
 from unitrate.rows import Checkpoint
 from unitrate.runtime.log_records import (
@@ -197,22 +197,12 @@ def recover(number: int, store: Store, log: LogView) -> Recovered:
     marker = store_checkpoint.read_marker(store, number)  # 2
     if marker is None:
         return Recovered(Partition(number, Engine(number)), check_new_log(number, log))
-    check_version(marker)
+    recovery.check_version(marker)
     check_log(marker, log)  # 3
     found = recovery.read(store, number)  # 2, 4, 5: what is read is consistent, by its digest
     if found is None or found.marker.last_offset < marker.last_offset:
         raise StoreError(f"the checkpoint of partition {number} in {store.label} vanished while it was read")
     return Recovered(Partition(number, found.engine), found.marker.last_offset + 1)  # 6
-
-
-def check_version(marker: Marker) -> None:
-    """Older code must not go on with what newer code has folded."""
-    version = marker.meta["engine_version"]
-    if version > ENGINE_VERSION:
-        raise LogError(
-            f"partition {marker.partition} was folded by engine version {version}, this code has "
-            f"{ENGINE_VERSION}: update unitrate"
-        )
 
 
 def check_new_log(number: int, log: LogView) -> int:

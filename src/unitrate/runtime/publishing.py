@@ -22,12 +22,12 @@ from unitrate.runtime.kafka_log import (
     Control,
     ExpiredGenesisError,
     control_records,
+    engine_control,
     ensure_genesis,
     write_controls,
 )
 from unitrate.runtime.log_records import (
     CATALOG,
-    ENGINE,
     GENESIS,
     LOG_TOPIC,
     RERATE,
@@ -64,7 +64,7 @@ async def initialize(
     count = states[0].partitions
     known = _log_of(store)
     try:
-        genesis, new = await ensure_genesis(connection, count, known)
+        genesis, new = await ensure_genesis(connection, count, engine_control(ENGINE_VERSION), known)
     except ExpiredGenesisError:
         if known is None:
             raise
@@ -146,12 +146,6 @@ def _checked(fresh: Sequence[Version], earlier: list[bytes], rerates: list[bytes
     if problems:
         raise CatalogError(problems)
     return controls
-
-
-def engine_control() -> Control:
-    """The record that switches every fold to this code's rules, once it is deployed everywhere."""
-    body = json.dumps({"version": ENGINE_VERSION}).encode()
-    return Control(ENGINE, f"engine:{ENGINE_VERSION}", body)
 
 
 def _published(store: Store) -> list[bytes]:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Self
 
 from unitrate.catalog.history import follow_problems, is_published
 from unitrate.catalog.publication import publication
-from unitrate.engine import Batch, Engine
+from unitrate.engine import ENGINE_VERSION, Batch, Engine
 from unitrate.errors import CatalogError, InputError, StoreError
 from unitrate.path import large_pages
 from unitrate.runtime import embedded_log, files
 from unitrate.runtime.embedded_log import RETRY_RECORDS, Body, Entry, Kind
+from unitrate.runtime.log_records import ENGINE, engine_body
 from unitrate.runtime.ranges import Range, read_again
 from unitrate.runtime.writing import Job, Writer
 from unitrate.store import publications, recovery
@@ -189,6 +190,9 @@ class Session:
         self, kind: Kind, count: int, body: Body, payload: bytes = b"", spool: dict[int, bytes] | None = None
     ) -> Entry:
         """A row at the end of the log; it is written with the next checkpoint."""
+        if self.engine.engine_version < ENGINE_VERSION and body.control != ENGINE:
+            # Nobody else folds this log, so it switches to this code's rules with the first new record.
+            self.control(ENGINE, f"engine:{ENGINE_VERSION}", engine_body(ENGINE_VERSION))
         entered_us = time.time_ns() // 1000
         entry = Entry(self._next_seq, self._next_offset, count, kind, entered_us, body, payload, spool or {})
         self._appended.append(entry)

@@ -26,7 +26,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from unitrate.errors import InputError, LogUnavailable
-from unitrate.runtime import rekeying, transport, worker_web
+from unitrate.runtime import leaving, rekeying, transport, worker_web
 from unitrate.runtime.group_commit import GroupCommit
 from unitrate.runtime.kafka_connection import KafkaConnection
 from unitrate.runtime.log_records import ALERTS_TOPIC, LOG_TOPIC, tick_headers
@@ -348,15 +348,6 @@ def _partitions(connection: KafkaConnection) -> int:
             pause_s = min(pause_s * 2, 15.0)
 
 
-class Worker(faust.Worker):
-    """Faust's, deaf to two signals: one prints all local variables, passwords too, one opens a debugger."""
-
-    def _on_sigusr1(self) -> None:
-        log.warning("SIGUSR1 does nothing here; /partitions on the web port shows how partitions do")
-
-    _on_sigusr2 = _on_sigusr1
-
-
 def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -379,7 +370,7 @@ def run(options: WorkerOptions) -> int:
     gc.set_threshold(200_000, 20, 50)
     # Threads that fold and encode hand the interpreter over rarely: each change costs the other's caches.
     sys.setswitchinterval(0.02)
-    worker = Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
+    worker = leaving.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
     worker.spinner = None
     try:
         worker.execute_from_commandline()

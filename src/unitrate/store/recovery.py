@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unitrate.engine import Engine
-from unitrate.errors import StoreError
+from unitrate.engine import ENGINE_VERSION, Engine
+from unitrate.errors import LogError, StoreError
 from unitrate.store import checkpoint, publications
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def read(store: Store, partition: int, progress: Callable[[str], None] = lambda 
     if found is None:
         return None
     marker = found.marker
+    check_version(marker)
     progress(f"loading {len(found.state):,} open and unsettled units and counters")
     published = publications.read(store, partition, marker.last_offset)
     if [json.loads(data)["catalog"]["id"] for _, data in published] != marker.meta["catalogs"]:
@@ -56,6 +57,16 @@ def read(store: Store, partition: int, progress: Callable[[str], None] = lambda 
         rerates,
     )
     return Recovered(marker, engine)
+
+
+def check_version(marker: Marker) -> None:
+    """Older code must not go on with what newer code has folded."""
+    version = marker.meta["engine_version"]
+    if version > ENGINE_VERSION:
+        raise LogError(
+            f"partition {marker.partition} was folded by engine version {version}, this code has "
+            f"{ENGINE_VERSION}: update unitrate"
+        )
 
 
 def _reported(chunks: Iterator[Identities], progress: Callable[[str], None]) -> Iterator[Identities]:

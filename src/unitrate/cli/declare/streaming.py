@@ -29,6 +29,11 @@ def _init(parser: argparse.ArgumentParser) -> None:
     )
     _cluster(parser)
     parser.add_argument("--fix", action="store_true", help="set what is wrong instead of naming it")
+    parser.add_argument(
+        "--upgrade",
+        action="store_true",
+        help="after a release that says so: fold by its rules from here on; older workers stop",
+    )
 
 
 def _worker(parser: argparse.ArgumentParser) -> None:
