@@ -106,7 +106,7 @@ class Rerates:
         month = max(engine.months.first_month(account), engine.timeline.rerated_from(account.id, rerate))
         now = engine.timeline.month(account.id, max(engine.clock_us, 0))
         while 0 < month <= max(now, account.closed_month):
-            if engine.timeline.segment_days(account.id, month, *version):
+            if engine.timeline.holds(account.id, month, *version):
                 yield month
             month = next_month(month)
 

@@ -201,6 +201,11 @@ class Timeline:
         days = (self.plan_on(account, day)[1] for day in month_days(month))
         return sum(1 for p in days if p is not None and p.name == plan and p.version == version)
 
+    def holds(self, account: str, month: int, plan: str, version: int) -> bool:
+        """Whether the account has this plan version on some day of the month."""
+        plans = (self.plan_on(account, day)[1] for day in month_days(month))
+        return any(p is not None and p.name == plan and p.version == version for p in plans)
+
     def account(self, account: str, catalog: Catalog) -> Account | None:
         """The account as a catalog has it, or None."""
         return catalog.accounts.get(account)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.infra.cluster import Installation
 from tests.kafka.traffic import Traffic, write_catalog
-from unitrate.store import open_store
+from unitrate.store import Store, open_store
 
 pytestmark = pytest.mark.kafka
 
@@ -54,9 +54,30 @@ def test_a_log_on_kafka_verifies_and_its_units_can_be_corrected(
             assert effect["after"] == {"disposition": "not_billed", "reason": "waived"}
             assert effect["lines"] == planned["lines"]
             assert store.query("SELECT count() FROM corrections").rows == [(made + 1,)]
+        _re_rate(installation, tmp_path, store)
         assert json.loads(installation.ok("verify", "--format", "json"))["holds"]
         store.command(TAMPER.format(units[0]))
     code, out, _ = installation.run("verify", "--format", "json")
     assert code == 1
     assert list(json.loads(out)["differing"]) == ["lines"]
     assert worker.terminate() == 0
+
+
+def _re_rate(installation: Installation, folder: Path, store: Store) -> None:
+    """The record reaches every partition; each re-rates the accounts that are at home there."""
+    text = write_catalog(folder).read_text().replace('"0.40"', '"0.45"').replace('"12.00"}}', '"12.50"}}')
+    (folder / "first.yaml").write_text(text)
+    command = ("rerate", str(folder / "first.yaml"), "--who", "mia", "--why", "typing", "--format", "json")
+    planned = json.loads(installation.ok(*command, "--dry-run"))
+    assert store.query("SELECT count() FROM rerates").rows == [(0,)]
+    made = json.loads(installation.ok(*command))
+    assert made == {**planned, "written": True}
+    assert made["total"]["difference"] not in ("0.00", "0")
+    rows = store.query("SELECT partition, number FROM rerates FINAL ORDER BY partition").rows
+    assert rows == [(0, 1), (1, 1), (2, 1)]
+    lines = store.query(
+        "SELECT uniqExact(partition), uniqExact(account) FROM lines WHERE reason = 'rerate'"
+    ).rows
+    assert lines[0][0] > 1
+    assert lines[0][1] == len({change["account"] for change in made["changes"]})
+    assert "published already" in installation.ok("publish", str(folder / "first.yaml"))

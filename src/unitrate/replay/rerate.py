@@ -28,6 +28,7 @@ from unitrate.store import recovery
 from unitrate.timeline import month_days
 
 if TYPE_CHECKING:
+    from unitrate.catalog.compiled import Plan, Rerate
     from unitrate.catalog.source import Version
     from unitrate.runtime.kafka_connection import KafkaConnection
     from unitrate.store import Store
@@ -168,9 +169,11 @@ def _effect(store: Store, catalogs: Timeline, content: Mapping[str, Any]) -> Eff
         for row in out.lines:
             lines.setdefault((row[_LINE["account"]], row[_LINE["usage_month"]]), []).append(_part(row))
     usage = usage_of(store, {name for name, _ in bill_months}, {month for _, month in bill_months})
-    changes = []
+    changes, beside_usage = [], _beside_usage(catalogs, compiled)
     for (account, month), bill_month in sorted(bill_months.items()):
         parts, more = usage.get((account, month), []), lines.get((account, month), [])
+        if not more and not beside_usage:
+            continue
         before = draft(catalogs, account, month, parts).total_minor
         after = draft(corrected, account, month, [*parts, *more]).total_minor
         if more or before != after:
@@ -180,6 +183,15 @@ def _effect(store: Store, catalogs: Timeline, content: Mapping[str, Any]) -> Eff
         content["number"], content["catalog"], tuple(compiled.plans), tuple(changes),
         len({name for name, _ in bill_months}), last.currency, last.minor_digits,
     )  # fmt: skip
+
+
+def _beside_usage(catalogs: Timeline, corrected: Rerate) -> bool:
+    """Whether fees or minimums differ: then months without usage change too."""
+
+    def due(plan: Plan) -> tuple[Any, ...]:
+        return plan.fees, plan.minimum, [charge.minimum for charge in plan.charges]
+
+    return any(due(catalogs.latest(*which)) != due(plan) for which, plan in corrected.plans.items())
 
 
 def _preview(store: Store, partition: int, body: bytes) -> Any:
