@@ -219,12 +219,23 @@ class Months:
             engine.books.book(unit, offset)
             if is_live(unit):  # held: a later catalog decides
                 engine.life.live[unit.unit_id] = unit
+                self._index(unit)
                 engine.life.touch(unit, offset)
             else:
                 engine.life.append_final(unit)
             return
         engine.books.rebook(unit, shares, billable, offset)
         engine.life.append_final(unit)
+
+    def _index(self, unit: Unit) -> None:
+        """A unit that waits again is found by its key and its runs, as after a recovery."""
+        account = self._engine.account(unit.account)
+        state = account.meter(unit.meter.name)
+        unit.runs = {run: None for run in unit.runs if run not in state.runs}  # the others moved on
+        self._engine.life.index_runs(unit, account)
+        latest = state.keys.get(unit.key)
+        if latest is None or latest.opened_offset < unit.opened_offset:
+            self._engine.life.index_key(unit, account)
 
     def _restored(self, order: Correction, final: FinalUnit) -> Unit:
         catalog = self._engine.timeline.named(final.catalog)

@@ -94,8 +94,10 @@ def billing_of(timeline: Timeline, account: str, now_us: int) -> dict[str, Any]:
 
 
 def issuer_of(timeline: Timeline, now_us: int) -> dict[str, Any]:
-    """Who sends the invoices; empty where no catalog says."""
-    return dict(timeline.catalog_at(now_us).extra.get("issuer") or {})
+    """Who sends the invoices: of the last catalog in force that says it (D62); empty where none does."""
+    in_force = timeline.catalogs[: timeline.catalogs.index(timeline.catalog_at(now_us)) + 1]
+    given = (catalog.extra.get("issuer") for catalog in reversed(in_force))
+    return dict(next((issuer for issuer in given if issuer), {}))
 
 
 def tax_of(timeline: Timeline, account: str, now_us: int) -> Tax | None:
