@@ -36,6 +36,10 @@ ZONES = {
     "d": ["Europe/Berlin"],
     "e": ["America/New_York", "America/St_Johns"],
     "f": ["Pacific/Auckland", "UTC"],
+    "g": ["UTC"],
+    "h": ["Europe/London"],
+    "i": ["Asia/Kolkata", "America/Sao_Paulo"],
+    "j": ["UTC", "Europe/Berlin"],
 }
 CURRENCIES = ["USD", "USD", "EUR", "JPY", "KWD"]
 SPANS = {
@@ -47,15 +51,17 @@ SPANS = {
     "reverse": ["40d", "10d", "2d", "60d"],
 }
 KINDS = (
-    ["story"] * 20
-    + ["burst"] * 10
-    + ["event"] * 10
-    + ["news"] * 25
+    ["story"] * 40
+    + ["burst"] * 20
+    + ["event"] * 20
+    + ["news"] * 50
     + ["close"] * 5
-    + ["end"] * 3
-    + ["top_up"] * 6
-    + ["waive"] * 3
-    + ["restore", "again", "again", "tick", "publication", "publication"]
+    + ["end"] * 2
+    + ["top_up"] * 8
+    + ["waive"] * 8
+    + ["restore"] * 3
+    + ["again"] * 4
+    + ["tick", "tick", "publication", "publication", "publication"]
 )
 NEWS = (
     ["work.rejected"] * 4
@@ -139,6 +145,9 @@ def _month_end_parts(draw: Draw, found: dict[str, Any], start: int) -> dict[str,
         found["issuer"] = {"name": pick(draw, ["Kontor", "Kontor", "Office"])}
     if not chance(draw, 4):
         found["payouts"] = _payouts(draw)
+    for part in ("issuer", "payouts"):
+        if part in found and chance(draw, 6):
+            del found[part]
     return found
 
 
@@ -213,7 +222,9 @@ class MonthLog(Log):
         }
         costs = {**found["costs"], "fx": _fx(found["costs"].get("fx", {}), found["currency"])}
         accounts = dict(found["accounts"])
-        for name in [name for name in "cdef" if chance(self.draw, 5)]:  # entered late, or on another plan
+        for name in [
+            name for name in list(ZONES)[2:] if chance(self.draw, 5)
+        ]:  # entered late, or on another plan
             zone = accounts.get(name, {}).get("timezone", found["timezone"])
             accounts[name] = an_account(self.draw, list(found["plans"]), zone, effective)
         found |= {"meters": meters, "costs": costs, "accounts": accounts}
@@ -275,7 +286,7 @@ def month_histories(draw: Draw) -> MonthHistory:
     return month_history(draw, length=24)
 
 
-def month_history(draw: Draw, length: int = 130) -> MonthHistory:
+def month_history(draw: Draw, length: int = 220) -> MonthHistory:
     """A whole log."""
     kafka = chance(draw, 3)
     start = instant(pick(draw, STARTS))
