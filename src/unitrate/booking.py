@@ -80,11 +80,13 @@ class Books:
 
     def _apply(self, unit: Unit, decision: Decision, version: int) -> None:
         self._begin(self.accounts[unit.account], decision.month, version)
+        lines = len(self.out.lines)
         revenue = self._lines(unit, decision, version)
         unit.disposition, unit.reason = decision.disposition, decision.reason
         unit.billable_pico, unit.period = decision.billable_pico, decision.month
         unit.catalog_id = decision.catalog.id
-        if self._cost_lines(unit, decision, revenue, version):
+        # Lines may add up to nothing, as where included usage changes: their keys are by the revision, too.
+        if self._cost_lines(unit, decision, revenue, version) or len(self.out.lines) > lines:
             unit.revision += 1
 
     def _lines(self, unit: Unit, decision: Decision, version: int) -> int:

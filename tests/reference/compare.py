@@ -21,6 +21,11 @@ SAME = (
     "background_requests attempts unpriced_requests verdict"
 ).split()
 PICO_COLUMNS = ("quantity", "billable_quantity", "cost", "revenue")
+# Sorting keys of the ledgers, by which the store replaces (docs: durability).
+LEDGERS = {
+    "lines": ("account", "bill_month", "unit_id", "charge", "price_value", "revision"),
+    "cost_lines": ("account", "bill_month", "unit_id", "revision", "side"),
+}
 
 
 def differences(figures: Figures, store: Store) -> list[str]:
@@ -150,8 +155,21 @@ def invariants(store: Store) -> list[str]:
                 found.append(
                     f"unit {unit['key']}: ledger has {units} units, {billable} billable, cost {cost}"
                 )
+    found += [f"{table}: the store keeps one of two rows {key}" for table, key in replaced(store)]
     received = [r["offset"] for r in store.rejected if r["reason"] != "unit_final"]
     received += [r["offset"] for r in store.duplicates] + [r["offset"] for r in store.events]
     if len(received) != len(set(received)):
         found.append("a record has two fates")
+    return found
+
+
+def replaced(store: Store) -> list[tuple[str, tuple[Any, ...]]]:
+    """Ledger rows of one key: the store would replace the one by the other, and its money is gone."""
+    found = []
+    for table, key in LEDGERS.items():
+        seen: set[tuple[Any, ...]] = set()
+        for row in getattr(store, table):
+            one = tuple(row[name] for name in key)
+            found += [(table, one)] if one in seen else []
+            seen.add(one)
     return found
