@@ -75,8 +75,11 @@ MOVEMENT_KEYS = (
 
 
 def _kafka(arguments: argparse.Namespace) -> KafkaConnection | None:
-    """Where the log is: Kafka with a server store, the folder itself otherwise."""
-    if not is_server(needed_store(arguments)):
+    """Where the log is: Kafka with a server store, the folder itself otherwise.
+
+    None where --brokers is not given: whoever then has to write the log says so.
+    """
+    if not arguments.brokers or not is_server(needed_store(arguments)):
         return None
     from unitrate.runtime.kafka_connection import connection
 

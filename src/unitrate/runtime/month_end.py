@@ -80,6 +80,8 @@ def close(
         _catch_up(store)
     found = outlook(store, timeline(store), order.period, order.grace_us, order.now)
     _check_begun(store, order, found)
+    if found.closing and not order.dry_run and connection is None and not store.is_folder:
+        raise _unreachable(store)
     before(found)
     if order.dry_run:
         return Closed(found, (), False)
@@ -90,6 +92,12 @@ def close(
         write(store, "close", control_id, body, connection, order.wait_s)
     made = final.issue(store, order.period)
     return Closed(found, tuple(made), paying.issue(store, order.period))
+
+
+def _unreachable(store: Store) -> InputError:
+    return InputError(
+        f"{store.label} is filled from Kafka: give --brokers HOST:PORT,…, or set UNITRATE_BROKERS"
+    )
 
 
 def _check_begun(store: Store, order: Order, found: Outlook) -> None:
@@ -127,7 +135,7 @@ def write(
             session.control(kind, control_id, body)
         return
     if connection is None:
-        raise InputError(f"{store.label} is filled from Kafka: give --brokers HOST:PORT,… too")
+        raise _unreachable(store)
     offsets = asyncio.run(_broadcast(connection, kind, control_id, body))
     _wait(store, offsets, wait_s)
 
