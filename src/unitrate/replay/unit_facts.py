@@ -84,7 +84,7 @@ def final_facts(
         "opened_offset": unit["opened_offset"],
         "opened_month": unit["opened_month"],
         "revision": unit["revision"],
-        "row": _plain(unit, events, afresh=waived_at is not None and not shares),
+        "row": _plain(unit, events, timeline, afresh=waived_at is not None and not shares),
         "attributes": json.loads(unit["attributes"]),
         "booked": [*store.query(BOOKED, which).rows[0], *_figures(unit)],
         "pin": [first[name] for name in ("usage_month", "catalog", "plan", "plan_version")]
@@ -110,10 +110,13 @@ def _figures(unit: Mapping[str, Any]) -> list[int]:
     ]  # fmt: skip
 
 
-def _plain(unit: Mapping[str, Any], events: list[dict[str, Any]], *, afresh: bool) -> dict[str, Any]:
+def _plain(
+    unit: Mapping[str, Any], events: list[dict[str, Any]], timeline: Timeline, *, afresh: bool
+) -> dict[str, Any]:
     """Facts by the name that the fold has for them (snapshot.PLAIN)."""
     conditions = json.loads(unit["conditions"])
-    unpriced = [_unpriced(event) for event in events if event["unpriced"]]
+    waiting = [e for e in events if e["unpriced"] and not timeline.named(e["catalog"]).unknown_is_zero]
+    unpriced = [_unpriced(event) for event in waiting]
     cost, missing = to_pico(unit["cost"]), unpriced[: unit["unpriced_requests"]]
     if afresh:  # what a later catalog priced is priced again
         cost, missing = sum(to_pico(event["cost"]) for event in events), unpriced
