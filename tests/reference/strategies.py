@@ -279,6 +279,19 @@ class Log:
             self.records.append(replace(again, offset=offset, timestamp_us=self.stamp))
 
 
+class DenseLog(Log):
+    """Traffic on very few units of one account: much that is late, ends, re-opens and repeats."""
+
+    LATENESS: ClassVar[list[int]] = [0] * 4 + [MINUTE, 10 * MINUTE, 20 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR]
+
+    def work(self) -> Work:
+        """One of two or three pieces of work."""
+        work = super().work()
+        number = pick(self.draw, range(3))
+        account = pick(self.draw, ["a"] * 9 + ["b"])
+        return replace(work, account=account, run=f"r{number}", doc=f"d{pick(self.draw, range(2))}")
+
+
 KINDS = (
     ["story"] * 5
     + ["burst"] * 3
@@ -301,7 +314,8 @@ def history(draw: Draw, kafka: bool | None = None, length: int = 20) -> History:
     first_document = document(draw, start)
     first = Publication(0, first_document, start - 40 * DAY if kafka else None)
     behind = pick(draw, [0, 0, 300 * DAY]) if kafka else 0
-    log = Log(draw, kafka, start, start, behind, [first], first_document)
+    kind_of_log = DenseLog if chance(draw, 3) else Log
+    log = kind_of_log(draw, kafka, start, start, behind, [first], first_document)
     for _ in range(pick(draw, range(1, length + 1))):
         log.leap()
         kind = pick(draw, KINDS)
