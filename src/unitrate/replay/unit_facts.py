@@ -43,7 +43,7 @@ FROM cost_lines FINAL {_OF_UNIT} AND side = 1
 ORDER BY revision DESC LIMIT 1
 """
 EVENTS = f"""
-SELECT type, {_US.format("time")}, offset, catalog, completion, unpriced, provider, model, billed, cost,
+SELECT type, {_US.format("time")}, offset, catalog, mode, completion, unpriced, provider, model, billed, cost,
        {", ".join(USAGE)}
 FROM events {_OF_UNIT} ORDER BY time, offset LIMIT 1 BY offset
 """
@@ -130,7 +130,8 @@ def _plain(
         "unpriced": missing,
         "awaited": True,  # every window is past
         "started_seen": "not_started" not in conditions,
-        **{name: name in conditions for name in ("test", "internal", "retry", "escalated")},
+        **{name: name in conditions for name in ("test", "retry", "escalated")},
+        "internal": any(event["mode"] == "internal" for event in events),  # a workspace may be so, too
         "billable_pico": to_pico(unit["billable_quantity"]),
         "revenue": to_pico(unit["revenue"]),
         "catalog_id": unit["catalog"],
