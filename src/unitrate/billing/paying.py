@@ -1,7 +1,8 @@
 """Payouts of a store: drafts of open months, and final ones, written once when every account has closed.
 
 Owns which account months a payout covers: those closed by its close record that no earlier payout covers. So
-nothing is paid twice, and an account that turns up late for a closed month is paid with the next payout.
+nothing is paid twice, and an account that turns up late for a closed month is paid with the next payout, also
+for months before all that were paid: these never get a payout of their own.
 """
 
 from __future__ import annotations
@@ -108,6 +109,9 @@ def payouts(store: Store, period: int) -> Statement:
     if period in done:
         return stored(store, period)
     catalogs = all_catalogs(store)
+    if period < max(done, default=0):  # what is there of it is in a later one, or will be
+        last = catalogs.catalogs[-1]
+        return Statement(period, last.currency, last.minor_digits, (), (), Work("", 0, 0, 0))
     before = max((month for month in done if month < period), default=0)
     months = [
         month
@@ -133,7 +137,8 @@ def issue(store: Store, period: int) -> bool:
     groups = closings(store)
     done: dict[int, int] = dict(store.query(FINAL_MONTHS).rows)
     for month in sorted({month for _, month in groups if month <= period}):
-        if month in done and month != period:
+        is_paid = month in done
+        if (is_paid and month != period) or (not is_paid and month < max(done, default=0)):
             continue
         found = outlook(store, catalogs, month, 0, now=False)
         if month not in done and (found.left_open or found.closing):
