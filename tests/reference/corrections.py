@@ -20,8 +20,9 @@ def correct(walk: Walk, record: Correct) -> Unit | None:
         return None
     unit = units[record.choice % len(units)]
     former = unit.decision
-    assert former is not None
     unit.waived = record.action == "waive"
+    if former is None:  # it has not ended: what it bills is decided then
+        return unit
     if unit.waived:
         unit.waiver_took, unit.waiver_fraction = dict(unit.booked), former.fraction
         walk.decide(unit)
@@ -45,10 +46,15 @@ def _let_go(walk: Walk, unit: Unit) -> bool:
 
 
 def _may_be_waived(walk: Walk, unit: Unit) -> bool:
-    if unit.sealed_at is None or unit.waived or unit.decision is None:
+    if unit.waived or _is_reopened(unit):
         return False
-    return not _let_go(walk, unit) or unit.decision.disposition == "billable"
+    return not _let_go(walk, unit) or (unit.decision is not None and unit.decision.disposition == "billable")
 
 
 def _may_be_restored(walk: Walk, unit: Unit) -> bool:
-    return unit.sealed_at is not None and unit.waived
+    return unit.waived and not _is_reopened(unit)
+
+
+def _is_reopened(unit: Unit) -> bool:
+    """Open again: its lines stand until it ends, and so do operators."""
+    return unit.sealed_at is None and unit.decision is not None
