@@ -1,6 +1,9 @@
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unitrate.catalog.compiled import Meter
 from unitrate.engine import Batch, Engine
 from unitrate.prepare import Prepared, Records
@@ -80,5 +83,8 @@ def join(
     end: int,
     /,
 ) -> int: ...
+def find_digests(
+    high: NDArray[np.uint64], low: NDArray[np.uint64], bloom: NDArray[np.uint64], digests: bytes, /
+) -> list[tuple[int, int]]: ...
 def half_digest(head: bytes, tail: bytes, hardware: bool, /) -> bytes: ...
 def large_pages() -> None: ...

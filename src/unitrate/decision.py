@@ -118,18 +118,22 @@ class Judge:
     def _under(self, unit: Unit, where: Where, brought: Catalog) -> Decision:
         """The decision under one plan, with the costs that catalogs up to `brought` know."""
         facts = self._facts(unit, where.catalog, brought)
-        unit.size, unit.conditions = facts.size, tuple(sorted(facts.conditions))
+        unit.size = facts.size
+        unit.conditions = tuple(sorted(facts.conditions)) if facts.conditions else ()
         plan = where.plan
         if unit.waived:
             return Decision("not_billed", "waived", *where, 0, {})
-        charges = [c for c in plan.charges if c.meter == unit.meter.name] if plan is not None else []
+        meter = unit.meter.name
+        charges = [c for c in plan.charges if c.meter == meter] if plan is not None else []
         if plan is None or not charges:
             ruling = decide(self._merged(unit, None, None), facts)
             if ruling.share == 0:
                 return Decision("not_billed", ruling.reason, *where, 0, {})
             fate = ("held", "no_plan") if plan is None else ("not_billed", "not_in_plan")
             return Decision(fate[0], fate[1], *where, 0, {})
-        cost = unit.cost - sum(c for effective, c in unit.late_costs if effective > brought.effective_us)
+        cost = unit.cost
+        if unit.late_costs:
+            cost -= sum(c for effective, c in unit.late_costs if effective > brought.effective_us)
         outcomes = [(c, self._outcome(unit, c, plan, cost, facts)) for c in charges]
         return _together(unit, outcomes, where)
 
@@ -143,7 +147,7 @@ class Judge:
             return Outcome("not_billed", "no_quantity", None, ruling.share)
         if "awaiting_acceptance" in facts.conditions:
             return Outcome("held", "awaiting_acceptance", None, ruling.share)
-        value = price_value(charge, tuple(_by_value(unit, name) for name in charge.by))
+        value = price_value(charge, tuple([_by_value(unit, name) for name in charge.by]))
         plus = value is not None and charge.prices[value].model == "cost_plus"
         if "unpriced" in facts.conditions and (plus or not rules.mentions_unpriced):
             return Outcome("held", "unpriced", None, ruling.share)
@@ -160,7 +164,7 @@ class Judge:
         conditions = _plain_conditions(unit)
         if account is not None and unit.workspace in account.internal_workspaces:
             conditions.add("internal")
-        if unit.unpriced or any(e > brought.effective_us for e, _ in unit.late_costs):
+        if unit.unpriced or (unit.late_costs and any(e > brought.effective_us for e, _ in unit.late_costs)):
             conditions.add("unpriced")
         if meter.terms_required:
             agreement = account.terms.get(meter.name) if account is not None else None
@@ -186,7 +190,7 @@ class Judge:
     def _quantity(self, unit: Unit, charge: Charge) -> int | None:
         if charge.of is None:
             return unit.count_units() * PICO
-        value = positive(unit.attribute_texts().get(charge.of, ""))
+        value = positive(unit.attribute(charge.of) or "")
         if value is None or value > MOST_QUANTITY:
             return None
         numerator, denominator = value.as_integer_ratio()
@@ -196,7 +200,15 @@ class Judge:
 def _plain_conditions(unit: Unit) -> set[str]:
     """Conditions that the unit alone tells (D23)."""
     meter, end = unit.meter, unit.end
-    conditions = {word for word in ("test", "internal", "retry", "escalated") if getattr(unit, word)}
+    conditions: set[str] = set()
+    if unit.test:
+        conditions.add("test")
+    if unit.internal:
+        conditions.add("internal")
+    if unit.retry:
+        conditions.add("retry")
+    if unit.escalated:
+        conditions.add("escalated")
     if meter.start_on_started and not unit.started_seen:
         conditions.add("not_started")
     if end is None:
@@ -221,10 +233,12 @@ def _plain_conditions(unit: Unit) -> set[str]:
 
 def _together(unit: Unit, outcomes: list[tuple[Charge, Outcome]], where: Where) -> Decision:
     """One disposition for all charges of the meter (ruling 30, D37)."""
-    held = next((o for _, o in outcomes if o.disposition == "held"), None)
-    if held is not None:
-        return Decision("held", held.reason, *where, 0, {})
-    bills = next((o for _, o in outcomes if o.disposition == "billable"), None)
+    bills = None
+    for _, outcome in outcomes:
+        if outcome.disposition == "held":
+            return Decision("held", outcome.reason, *where, 0, {})
+        if bills is None and outcome.disposition == "billable":
+            bills = outcome
     if bills is None:
         return Decision("not_billed", outcomes[0][1].reason, *where, 0, {})
     billable = to_pico(bills.fraction) * unit.count_units()
@@ -250,7 +264,7 @@ def _size(unit: Unit) -> str:
     sizes = unit.meter.sizes
     if sizes is None:
         return ""
-    value = positive(unit.attribute_texts().get(sizes.by, ""))
+    value = positive(unit.attribute(sizes.by) or "")
     if value is None:
         return ""
     return next((name for name, up_to in sizes.tiers if up_to is None or value <= up_to), "")
@@ -263,4 +277,5 @@ def _by_value(unit: Unit, name: str) -> str:
         return unit.workspace or "default"
     if name == "workflow":
         return unit.workflow
-    return unit.attribute_texts().get(name, "default")
+    text = unit.attribute(name)
+    return "default" if text is None else text

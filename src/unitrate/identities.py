@@ -46,25 +46,38 @@ class _Segment:
         self.high, self.low, self.days = high[order], low[order], days[order]
         self.payload = None if payload is None else payload[order]
         self.bloom = np.zeros(max(len(high) // 4, 1), np.uint64)  # 64 bits a word: 16 bits a digest
-        np.bitwise_or.at(self.bloom, self._word(low), _mask(low))
+        np.bitwise_or.at(self.bloom, _word(low, len(self.bloom)), _mask(low))
 
-    def _word(self, low: NDArray[np.uint64]) -> NDArray[np.int64]:
-        return (low % np.uint64(len(self.bloom))).astype(np.int64)
+    def find(self, digests: bytes) -> list[tuple[int, int]]:
+        """(index in the question, index in the segment) of the joined digests that are here."""
+        return find_digests(self.high, self.low, self.bloom, digests)
 
-    def find(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> list[tuple[int, int]]:
-        """(index in the question, index in the segment) of the digests that are here."""
-        mask = _mask(low)
-        maybe = np.flatnonzero((self.bloom[self._word(low)] & mask) == mask)
-        if not len(maybe):
-            return []
-        found = []
-        for i, start in zip(maybe.tolist(), np.searchsorted(self.high, high[maybe]).tolist(), strict=True):
-            at = start
-            while at < len(self.high) and self.high[at] == high[i]:
-                if self.low[at] == low[i]:
-                    found.append((i, at))  # more than once: it was forgotten, and came again
-                at += 1
-        return found
+
+def plain_find(
+    high: NDArray[np.uint64], low: NDArray[np.uint64], bloom: NDArray[np.uint64], digests: bytes, /
+) -> list[tuple[int, int]]:
+    """Those of the joined digests that are there; more than once what was forgotten and came again."""
+    asked_high, asked_low = _halves(digests)
+    mask = _mask(asked_low)
+    maybe = np.flatnonzero((bloom[_word(asked_low, len(bloom))] & mask) == mask)
+    found = []
+    for i, start in zip(maybe.tolist(), np.searchsorted(high, asked_high[maybe]).tolist(), strict=True):
+        at = start
+        while at < len(high) and high[at] == asked_high[i]:
+            if low[at] == asked_low[i]:
+                found.append((i, at))
+            at += 1
+    return found
+
+
+try:
+    from unitrate._prepare import find_digests
+except ImportError:
+    find_digests = plain_find
+
+
+def _word(low: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
+    return (low % np.uint64(count)).astype(np.int64)
 
 
 def _mask(low: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -100,10 +113,9 @@ class Seen:
     def older(self, digests: bytes) -> dict[int, int]:
         """Index → day, for those of the joined digests that are in a segment."""
         found: dict[int, int] = {}
-        if self._segments and digests:
-            high, low = _halves(digests)
+        if digests:
             for segment in self._segments:
-                for i, at in segment.find(high, low):
+                for i, at in segment.find(digests):
                     found[i] = max(int(segment.days[at]), found.get(i, -(2**31)))
         return found
 
@@ -113,12 +125,12 @@ class Seen:
         day = self.recent.get(one)
         if day is not None:
             found.append((day, 0 if self.payloads is None else self.payloads[one]))
-        if self._segments:
-            high, low = _halves(one)
-            for segment in self._segments:
-                for _, at in segment.find(high, low):
-                    payload = 0 if segment.payload is None else int(segment.payload[at])
-                    found.append((int(segment.days[at]), payload))
+        for segment in self._segments:
+            for _, at in segment.find(one):
+                payload = 0 if segment.payload is None else int(segment.payload[at])
+                found.append((int(segment.days[at]), payload))
+        if not found:
+            return None
         return max((f for f in found if f[0] >= since_day), key=lambda f: f[1], default=None)
 
     def add(self, one: bytes, day: int, payload: int = 0) -> None:

@@ -202,6 +202,8 @@ def _capped(worth: Iterable[Exact], maximum: int | None) -> int:
 
 def price_value(charge: Charge, wanted: Value) -> Value | None:
     """The price that a value uses: its own, else `default`, level by level; None if there is none."""
+    if wanted in charge.prices:
+        return wanted
     found: list[Value] = [()]
     for name in wanted:
         found = [(*above, step) for above in found for step in dict.fromkeys((name, "default"))]

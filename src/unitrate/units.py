@@ -68,7 +68,8 @@ class Unit(HotUnit):
         "account", "age_at", "attempts", "attributes", "awaited", "background_requests", "billable_pico",
         "booked", "catalog_id", "conditions", "disposition", "end", "end_since", "ended", "ended_by",
         "escalated", "key", "late_costs", "meter_catalog", "opened_month", "opened_offset", "ordinal",
-        "original", "period", "pin", "queued", "reason", "retry", "retry_runs", "revenue", "revision",
+        "original", "paid_order", "period", "pin", "queued", "reason", "retry", "retry_runs", "revenue",
+        "revision",
         "runs", "seal_end", "sealed_at", "shares", "size", "started_seen", "unpriced", "verdicts", "waived",
         "workflow", "workspace",
     )  # fmt: skip
@@ -106,7 +107,7 @@ class Unit(HotUnit):
         self.attributes: dict[str, tuple[Any, ...]] = {}
         # Attributes that came again: noted once, their latest (time, order) is owed to `attributes`.
         self.repeated = None
-        self.repeated_time = self.repeated_order = 0
+        self.repeated_time = self.repeated_order = self.paid_order = 0
         self.waived = False  # by an operator's correction
         self.test = self.internal = self.retry = self.escalated = self.started_seen = False
         self.verdicts: list[Verdict] = []
@@ -256,16 +257,20 @@ class Unit(HotUnit):
 
     def note_attributes(self, attributes: tuple[tuple[str, str], ...], time: int, order: int) -> None:
         """Aggregate by the meter's rule; first and last are by event time, then log order."""
+        if attributes is self.repeated and time >= self.repeated_time:
+            self.repeated_time, self.repeated_order = time, order
+            return
         self.settle_attributes()
         self._aggregate(attributes, time, order)
         if "sum" not in self.meter.aggregations.values():
             self.repeated, self.repeated_time, self.repeated_order = attributes, time, order
+            self.paid_order = order
 
     def settle_attributes(self) -> None:
         """Pay what repeated attributes owe."""
-        repeated, self.repeated = self.repeated, None
-        if repeated is not None:
-            self._aggregate(repeated, self.repeated_time, self.repeated_order)
+        if self.repeated is not None and self.repeated_order != self.paid_order:
+            self.paid_order = self.repeated_order
+            self._aggregate(self.repeated, self.repeated_time, self.repeated_order)
 
     def _aggregate(self, attributes: tuple[tuple[str, str], ...], time: int, order: int) -> None:
         held, aggregations = self.attributes, self.meter.aggregations
@@ -285,6 +290,11 @@ class Unit(HotUnit):
                         former = Decimal(was[0])
                         number = max(former, number) if how == "max" else _EXACT.add(former, number)
                     held[name] = (f"{number:f}",)
+
+    def attribute(self, name: str) -> str | None:
+        """An aggregated attribute as text."""
+        found = self.attributes.get(name)
+        return None if found is None else found[0]
 
     def attribute_texts(self) -> dict[str, str]:
         """Aggregated attributes as text."""

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.native.mutations import an_event, encoded
 from tests.native.test_prepare import a_batch, an_engine
-from unitrate import hot, ledger, prepare
+from unitrate import hot, identities, ledger, prepare
+from unitrate.identities import Seen
 from unitrate.rows import USAGE, Texts
 
 pytestmark = pytest.mark.skipif(
@@ -138,3 +139,21 @@ def test_texts_are_read_back() -> None:
     plain = Texts(b"\1\0\0\0\1\0\0\0\4\0\0\0", "aü€"[:1].encode() + b"b\xc3\xbc")
     assert list(plain) == ["a", "", "bü"]
     assert len(plain) == 3
+
+
+@given(st.lists(st.integers(0, 60), min_size=1), st.lists(st.integers(0, 90)))
+def test_segments_are_searched_alike(kept: Sequence[int], asked: Sequence[int]) -> None:
+    """Digests that are there, once or more, and others; of which some share a half."""
+
+    def of(number: int) -> bytes:
+        return (number // 3).to_bytes(8, "little") + (number % 7).to_bytes(8, "big")
+
+    seen = Seen(recent_limit=1)
+    for number in kept:
+        seen.add(of(number), 1)
+        seen.compact(0)
+    question = b"".join(map(of, asked))
+    for part in seen._segments:
+        wanted = identities.plain_find(part.high, part.low, part.bloom, question)
+        assert part.find(question) == wanted
+    assert set(seen.older(question)) == {i for i, number in enumerate(asked) if of(number) in map(of, kept)}

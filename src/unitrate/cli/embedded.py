@@ -7,6 +7,7 @@ runtime's and the catalog's.
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """`unitrate run`."""
+    gc.disable()  # the process ends with the run; looking for cycles among all that it made takes a second
     if not arguments.catalog and not arguments.events:
         raise InputError("nothing to do: give --catalog CATALOG, or EVENTS; see unitrate run --help")
     versions = source.load(arguments.catalog) if arguments.catalog else []

@@ -2,6 +2,7 @@
 #include "columns.h"
 #include "hot.h"
 #include "room.h"
+#include "segments.h"
 #include "sha256.h"
 #include "tables.h"
 
@@ -135,6 +136,8 @@ static PyMethodDef methods[] = {
     {"prepare", prepare, METH_VARARGS, "prepare(engine, batch): one Prepared for each record of the batch."},
     {"join", join, METH_VARARGS,
      "join(engine, batch, prepared, older, fates, first, end): how many from `first` on joined open units."},
+    {"find_digests", find_digests, METH_VARARGS,
+     "find_digests(high, low, bloom, digests): (index in the question, index in the segment) of those that are there."},
     {"large_pages", large_pages, METH_NOARGS, "large_pages(): ask for large pages for what is allocated from here on."},
     {"half_digest", half_digest, METH_VARARGS, "half_digest(head, tail, hardware): 16 bytes of SHA-256, for tests."},
     {NULL, NULL, 0, NULL},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from unitrate.errors import InputError
 from unitrate.runtime import files
 from unitrate.runtime.ranges import Reading
+from unitrate.runtime.reading_ahead import read_ahead
 from unitrate.runtime.session import Session
 from unitrate.store import queries
 
@@ -77,7 +78,8 @@ def run(
             raise InputError(f"the store {store.label} has no catalog yet: give one with --catalog")
         reading = Reading(inputs)
         total = _total_bytes(inputs)
-        for part in reading.ranges():
+        ranges = reading.ranges()
+        for part in ranges if total is None else read_ahead(ranges):  # nobody can be stopped who reads a pipe
             session.read(part)
             report("", reading.read_bytes(), total, session.events)
         counts = {name: count - before[name] for name, count in session.engine.counts.items()}

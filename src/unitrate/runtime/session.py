@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PARTITION = 0
 BATCH_RECORDS = 200  # so that decode and fold stay in the processor's caches
-CHECKPOINT_RECORDS = 100_000  # an insert needs 1.1 KB a row for its time: twice as many, 170 MB more
+CHECKPOINT_RECORDS = 100_000  # twice as many: 6 % less CPU, 150 MB more, and a longer wait at the end
 CHECKPOINT_BYTES = 256 << 20
 RETRYABLE = (
     "FROM rejected_events FINAL WHERE partition = 0 AND reason != 'unit_final' "
