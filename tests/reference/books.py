@@ -62,6 +62,10 @@ class Books:
         self.line(account, month)
         self._add(account, month, "", "billable", "plan_change", 0, amount, Fraction(0))
 
+    def rerate(self, account: str, month: int, workflow: str, amount: Fraction) -> None:
+        """A corrected price rated a segment anew; a workflow's share of that."""
+        self._add(account, month, workflow, "billable", "rerate", 0, amount, Fraction(0))
+
     def alone(self, account: str, month: int, workflow: str, reason: str, cost: Fraction) -> None:
         """A request without a unit costs."""
         self._add(account, month, workflow, "not_billed", reason, 0, Fraction(0), cost)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
@@ -16,17 +18,57 @@ from tests.reference.catalog_view import EPOCH, CatalogView, Plan, moment
 from tests.reference.own_costs import twelve
 
 
+@dataclass(frozen=True)
+class Correction:
+    """Plans that were published wrong (D66), for months from the one of an instant on, or from a month."""
+
+    plans: Mapping[tuple[str, int], Plan]
+    from_us: int | None
+    from_month: int
+
+
 class Calendar:
-    """The catalogs published so far, by `effective`."""
+    """The catalogs published so far, by `effective`, and corrections of their plans."""
 
     def __init__(self) -> None:
         self.catalogs: list[CatalogView] = []
+        self.corrections: list[Correction] = []
         self._plans: dict[tuple[str, dt.date], Plan | None] = {}  # asked before, of these catalogs
 
     def publish(self, catalog: CatalogView) -> None:
         """Add a catalog."""
         self.catalogs = sorted([*self.catalogs, catalog], key=lambda c: c.effective)
         self._plans = {}
+
+    def correct(self, correction: Correction) -> None:
+        """Correct plans, from here on."""
+        self.corrections.append(correction)
+        self._plans = {}
+
+    def corrects(self, correction: Correction, account: str, month: int) -> bool:
+        """Whether a correction is for an account's month."""
+        if correction.from_us is None:
+            return month >= correction.from_month
+        return month >= self.month(account, correction.from_us)
+
+    def latest(self, plan_id: tuple[str, int]) -> Plan | None:
+        """A plan as last corrected, for whatever months; else as first published; None: there is none."""
+        for correction in reversed(self.corrections):
+            if plan_id in correction.plans:
+                return correction.plans[plan_id]
+        return self._published(plan_id)
+
+    def _published(self, plan_id: tuple[str, int]) -> Plan | None:
+        return next((p for c in self.catalogs for p in c.plans.values() if p.id == plan_id), None)
+
+    def plan(self, plan_id: tuple[str, int], account: str, month: int) -> Plan:
+        """A plan as it is for an account's month (D67)."""
+        found = self._published(plan_id)
+        for correction in self.corrections:
+            if plan_id in correction.plans and self.corrects(correction, account, month):
+                found = correction.plans[plan_id]
+        assert found is not None
+        return found
 
     def at(self, instant_us: int) -> CatalogView:
         """The catalog in force at an instant; the first also covers earlier times."""
@@ -76,7 +118,10 @@ class Calendar:
         if (account, day) not in self._plans:
             later = self.later(self.on(account, day))
             given = (subscribed(catalog, account, day) for catalog in later)
-            self._plans[account, day] = next((plan for plan in given if plan is not None), None)
+            plan = next((plan for plan in given if plan is not None), None)
+            if plan is not None:
+                plan = self.plan(plan.id, account, day.year * 100 + day.month)
+            self._plans[account, day] = plan
         return self._plans[account, day]
 
     def days(self, month: int) -> list[dt.date]:

@@ -122,7 +122,8 @@ def _tiers(draw: Draw, *, flat_only: bool) -> list[dict[str, Any]]:
     return tiers
 
 
-def _price(draw: Draw, *, cost_plus: bool) -> dict[str, Any]:
+def a_price(draw: Draw, *, cost_plus: bool) -> dict[str, Any]:
+    """One price."""
     models = ["unit", "graduated", "volume", "package", "stairstep"] + (
         ["cost_plus"] * 3 if cost_plus else []
     )
@@ -139,7 +140,7 @@ def _price(draw: Draw, *, cost_plus: bool) -> dict[str, Any]:
 
 def _prices(draw: Draw, by: Sequence[str], *, sized: bool, cost_plus: bool) -> dict[str, Any]:
     if not by:
-        return _price(draw, cost_plus=cost_plus)
+        return a_price(draw, cost_plus=cost_plus)
     values = {
         "size": ["small", "big"] if sized else [],
         "workspace": ["main", "qa"],
@@ -170,7 +171,7 @@ def _charge(draw: Draw, name: str, meter_name: str, meter: dict[str, Any]) -> di
         charge["by"] = by[0] if len(by) == 1 else by
         charge["prices"] = _prices(draw, by, sized=sized, cost_plus=cost_plus)
     else:
-        charge["price"] = _price(draw, cost_plus=cost_plus)
+        charge["price"] = a_price(draw, cost_plus=cost_plus)
     if chance(draw, 4):
         charge["per"] = pick(draw, ["2", "1000", "3"])
         charge["round"] = pick(draw, ["none", "up", "down"])

@@ -44,7 +44,7 @@ def invoice(walk: Walk, account: str, month: int) -> list[InvoiceLine] | None:
     used = {segment[2]: segment for segment, _ in walk.counters if segment[:2] == (account, month)}
     for plan_id in used:
         if plan_id not in plans:
-            plans[plan_id] = _published(calendar, plan_id)
+            plans[plan_id] = calendar.plan(plan_id, account, month)
     if not plans:
         return None
     lines = []
@@ -61,10 +61,6 @@ def plans_of(calendar: Calendar, account: str, month: int) -> dict[tuple[str, in
         if plan is not None:
             found.setdefault(plan.id, plan)
     return found
-
-
-def _published(calendar: Calendar, plan_id: tuple[str, int]) -> Plan:
-    return next(p for c in calendar.catalogs for p in c.plans.values() if p.id == plan_id)
 
 
 def _usage(walk: Walk, account: str, month: int, plan: Plan) -> list[InvoiceLine]:

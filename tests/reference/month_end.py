@@ -17,9 +17,10 @@ from tests.reference.credits_view import Grant, balance
 from tests.reference.final_lines import Billing, Line
 from tests.reference.incoming import Event, read
 from tests.reference.invoicing import plans_of
-from tests.reference.month_records import Close, Correct, MonthRecord, TopUp
+from tests.reference.month_records import Close, Correct, MonthRecord, Rerate, TopUp
 from tests.reference.payouts_view import Payees
 from tests.reference.rater import EventRecord, take
+from tests.reference.rerates import rerate
 from tests.reference.unit_view import Unit
 from tests.reference.walk import Walk
 
@@ -64,7 +65,7 @@ class MonthEnd:
 
     def take(self, record: MonthRecord) -> None:
         """Take one record of the log."""
-        if not isinstance(record, (Close, TopUp, Correct)):
+        if not isinstance(record, (Close, TopUp, Correct, Rerate)):
             take(self.walk, record, self.fates, kafka=self.kafka)
             if isinstance(record, EventRecord):
                 self._taken(record)
@@ -76,6 +77,8 @@ class MonthEnd:
             self._close(record)
         elif isinstance(record, TopUp):
             self._top_up(record)
+        elif isinstance(record, Rerate):
+            self._rerate(record)
         else:
             self.corrected[record.offset] = correct(self.walk, record)
 
@@ -85,6 +88,17 @@ class MonthEnd:
             self.repeats.append(replace(read(record.raw), order=record.offset))
         elif fate in ("accepted", "unit_final"):
             self.payees.note(self.walk.taken[-1])
+
+    def _rerate(self, record: Rerate) -> None:
+        """Closed months that have the plan are adjusted, whether a unit of them is rated anew or not."""
+        walk, correction = self.walk, rerate(self.walk, record)
+        counted = {segment for segment, _ in walk.counters}
+        for account, month in self.billing.plan_days:
+            if not walk.calendar.corrects(correction, account, month):
+                continue
+            held = set(plans_of(walk.calendar, account, month))
+            if any(plan in held or (account, month, plan) in counted for plan in correction.plans):
+                walk.books.line(account, month)
 
     def _top_up(self, record: TopUp) -> None:
         walk = self.walk

@@ -1,11 +1,13 @@
-"""Records of the month end, as histories of several months have them: closes, top-ups, corrections.
+"""Records of the month end, as histories of several months have them: closes, top-ups, corrections, re-rates.
 
 Owns their shapes only. A correction names no unit: it picks one of those that there are when it comes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tests.reference.rater import Record
 
@@ -45,7 +47,18 @@ class Correct:
     timestamp_us: int | None = None
 
 
-MonthRecord = Record | Close | TopUp | Correct
+@dataclass(frozen=True)
+class Rerate:
+    """The corrected document of a published catalog; for months from an instant's, or from a month on."""
+
+    offset: int
+    document: Mapping[str, Any]
+    from_us: int | None = None
+    from_month: int = 0
+    timestamp_us: int | None = None
+
+
+MonthRecord = Record | Close | TopUp | Correct | Rerate
 
 
 @dataclass(frozen=True)

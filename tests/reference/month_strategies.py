@@ -12,13 +12,15 @@ from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 
+from tests.reference.books import following
 from tests.reference.builders import rfc3339
 from tests.reference.calendar_view import Calendar
 from tests.reference.catalog_strategies import an_account, document, next_document
 from tests.reference.catalog_view import DAY, catalog_of, instant
 from tests.reference.drawing import Draw, chance, pick
-from tests.reference.month_records import Close, Correct, MonthHistory, TopUp
+from tests.reference.month_records import Close, Correct, MonthHistory, Rerate, TopUp
 from tests.reference.rater import EventRecord, Publication, Tick
+from tests.reference.rerate_strategies import corrected
 from tests.reference.strategies import HOUR, MINUTE, TYPES, Log, Work, holds
 
 STARTS = [
@@ -60,6 +62,7 @@ KINDS = (
     + ["top_up"] * 8
     + ["waive"] * 8
     + ["restore"] * 3
+    + ["rerate"] * 4
     + ["again"] * 4
     + ["tick", "tick", "publication", "publication", "publication"]
 )
@@ -269,6 +272,29 @@ class MonthLog(Log):
     def correction(self, action: str) -> None:
         """A waiver, or the end of one."""
         self.records.append(Correct(len(self.records), action, pick(self.draw, range(12)), self.stamp))
+
+    def rerate(self) -> None:
+        """A price of some published catalog was wrong, for all months or from one on."""
+        latest: dict[tuple[str, int], Any] = {}
+        documents: dict[str, Any] = {}
+        for record in self.records:
+            if isinstance(record, (Publication, Rerate)):
+                documents[record.document["catalog"]] = record.document
+                latest |= {(name, p["version"]): p for name, p in record.document["plans"].items()}
+        before = pick(self.draw, list(documents.values()))
+        plans = {name: latest[name, plan["version"]] for name, plan in before["plans"].items()}
+        made = corrected(self.draw, {**before, "plans": plans})
+        if made is None:
+            return
+        month, ends = self._zone_month("c")
+        since: dict[str, int] = pick(
+            self.draw,
+            [{}, {}, {"from_month": month}, {"from_month": following(month)}, {"from_us": ends - 31 * DAY}],
+        )
+        self.records.append(Rerate(len(self.records), made, **since, timestamp_us=self.stamp))
+        latest |= {(name, plan["version"]): plan for name, plan in made["plans"].items()}
+        own = self.document["plans"].items()
+        self.document = {**self.document, "plans": {n: latest.get((n, p["version"]), p) for n, p in own}}
 
     def last(self) -> None:
         """Weeks later all months are closed, so that nothing waits for an invoice."""

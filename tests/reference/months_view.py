@@ -12,13 +12,16 @@ from typing import Any
 
 from tests.reference.catalog_view import number
 from tests.reference.engine_view import publication_of
-from tests.reference.month_records import Close, Correct, MonthRecord, TopUp
+from tests.reference.month_records import Close, Correct, MonthRecord, Rerate, TopUp
 from tests.reference.rater import EventRecord, Publication, Tick
 from tests.reference.unit_view import Unit
 from unitrate.billing import final, paying
 from unitrate.billing.balance import ledger
+from unitrate.catalog import repricing
+from unitrate.catalog.repricing import Period, corrected_catalogs, repriced
+from unitrate.catalog.source import from_data
 from unitrate.engine import Batch, Engine
-from unitrate.published import timeline
+from unitrate.published import bodies, timeline
 from unitrate.replay.unit_facts import final_facts, is_let_go, unit_row
 from unitrate.state import derived_id
 from unitrate.store import Store, publications, recovery
@@ -26,7 +29,7 @@ from unitrate.store import Store, publications, recovery
 FINAL = ("invoices", "invoice_lines", "credit_movements", "payouts")
 FILLED = (
     *FINAL, "events", "units", "lines", "cost_lines", "rejected_events", "duplicates", "closings", "grants",
-    "corrections", "state", "checkpoints", "catalogs",
+    "corrections", "rerates", "rerated_months", "state", "checkpoints", "catalogs",
 )  # fmt: skip
 MADE = "SELECT action, version FROM corrections FINAL WHERE unit_id = {unit:String} ORDER BY version"
 Rows = dict[str, set[tuple[Any, ...]]]
@@ -78,6 +81,8 @@ class Production:
                 self._correct(record, corrected)
         elif isinstance(record, TopUp):
             self._control(record, "top_up", _sold(record))
+        elif isinstance(record, Rerate):
+            self._rerate(record)
         else:
             self._close(record)
 
@@ -90,7 +95,20 @@ class Production:
                 Batch(raws, offsets, records[0].entered_us, times, lambda i: f"test:{offsets[i]}")
             )
 
-    def _control(self, record: Close | TopUp | Correct, kind: str, body: dict[str, Any]) -> None:
+    def _rerate(self, record: Rerate) -> None:
+        """The record as `unitrate rerate` makes it."""
+        self.checkpoint()
+        published, rerates = bodies(self.store)
+        known = {catalog["id"]: catalog for catalog in corrected_catalogs(published, rerates)}
+        version = from_data(record.document)
+        plans = repriced(version, known[version.id]) if version.id in known else {}
+        if not plans:
+            return  # the same prices in other words: `unitrate rerate` says so
+        since = Period(record.from_us, record.from_month)
+        content = repricing.record(len(rerates) + 1, version.id, plans, since, "mia", "a slip")
+        self._control(record, "rerate", content)
+
+    def _control(self, record: Close | TopUp | Correct | Rerate, kind: str, body: dict[str, Any]) -> None:
         stamp = record.timestamp_us if self.kafka else None
         data = json.dumps(body, separators=(",", ":")).encode()
         self.engine.control(record.offset, stamp, kind, f"{kind}:{record.offset}", data)

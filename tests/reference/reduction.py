@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from tests.reference.month_records import MonthHistory
+from tests.reference.month_records import MonthHistory, Rerate
 from tests.reference.rater import EventRecord, Publication
 from tests.reference.strategies import History
 
@@ -82,7 +82,7 @@ def _event_paths(record: EventRecord) -> Iterator[Steps]:
 
 
 def _catalog_without(record: Any, path: Steps) -> Any:
-    if not isinstance(record, Publication):
+    if not isinstance(record, (Publication, Rerate)):
         return record
     return replace(record, document=_without(copy.deepcopy(dict(record.document)), path))
 

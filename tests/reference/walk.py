@@ -83,7 +83,7 @@ class Walk:
         """A catalog comes into force: segments may change (D42), held units may be decided."""
         self.calendar.publish(catalog)
         for (segment, _), counter in self.counters.items():
-            terms = self._terms(segment, counter.charge)
+            terms = self.terms(segment, counter.charge)
             if terms != counter.terms:
                 before = counter.amount()
                 counter.changes.append(Change(terms=terms))
@@ -96,7 +96,8 @@ class Walk:
             if held and unit.decision is not None and unit.decision.disposition == "held":
                 self.decide(unit)
 
-    def _terms(self, segment: Segment, charge: Charge) -> Terms:
+    def terms(self, segment: Segment, charge: Charge) -> Terms:
+        """Included usage and maximum of a segment, as known now (D29)."""
         account, month, plan = segment
         found = next(p for c in self.calendar.catalogs for p in c.plans.values() if p.id == plan)
         share = self.calendar.share(account, month, found)
@@ -379,8 +380,9 @@ class Walk:
         segment = (unit.account, unit.pin.month, unit.pin.plan.id)
         counter = self.counters.get((segment, charge_name))
         if counter is None:
-            charge = next(c for c in unit.pin.plan.charges if c.name == charge_name)
-            counter = Counter(charge, [Change(terms=self._terms(segment, charge))])
+            plan = self.calendar.plan(unit.pin.plan.id, unit.account, unit.pin.month)
+            charge = next(c for c in plan.charges if c.name == charge_name)
+            counter = Counter(charge, [Change(terms=self.terms(segment, charge))])
             self.counters[segment, charge_name] = counter
         before = counter.amount()
         counter.changes.append(Change(old, new))

@@ -47,8 +47,9 @@ def rerated_revenue(store: Store, months: str, parameters: Mapping[str, Any]) ->
         costs.setdefault(line_id, {})[workflow] = to_pico(cost)
     found: dict[str, int] = {}
     for line_id, amount_pico in amounts.items():
-        weights = costs[line_id] if sum(costs[line_id].values()) else quantities[line_id]
-        if not sum(weights.values()):
+        every = costs[line_id] if sum(costs[line_id].values()) else quantities[line_id]
+        weights = {workflow: weight for workflow, weight in every.items() if weight}
+        if not weights:
             continue
         for workflow, part in zip(weights, shared_pico(amount_pico, [*weights.values()]), strict=True):
             found[workflow] = found.get(workflow, 0) + part

@@ -93,7 +93,7 @@ def ledger(store: Store, timeline: Timeline, at_us: int, account: str | None = N
         moves = []
         for credit in held_credits(timeline, name, grants[name]):
             moves += _moves(timeline, name, credit, grants[name], uses[name, credit.id], closed[name])
-        found += _balanced(sorted(m for m in moves if m.at_us <= at_us))
+        found += _balanced([move for move in moves if move.at_us <= at_us])
     return Ledger(at_us, last.currency, last.minor_digits, tuple(found))
 
 
