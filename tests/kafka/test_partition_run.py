@@ -103,7 +103,7 @@ class ARun:
         log = ALog(*(records or (genesis(),)))
         opened: Any = lambda: store  # noqa: E731 - in memory
         writer = GroupCommit(opened)
-        self.run = PartitionRun(0, 1, opened, writer, log, self.told.events(), options)
+        self.run = PartitionRun(0, 1, opened, writer, log, self.told.events(), options, threading.Lock())
         self.run.start()
 
 

@@ -225,6 +225,7 @@ class LogReader:
                     found[pair.partition] = (None, position)
             if asyncio.get_running_loop().time() > deadline:
                 raise LogUnavailable(f"the log does not answer for partition {waiting[0].partition}")
+        self._consumer.pause(*pairs)  # else it would go on fetching for nobody
         return found
 
 

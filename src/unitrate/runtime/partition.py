@@ -8,6 +8,7 @@ protocol; each of its parts is one function with its steps numbered.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from unitrate.catalog.publication import compile_publication
@@ -177,6 +178,7 @@ def mark_of(record: Record) -> dict[str, int]:
     return {"offset": record.offset, "timestamp_us": record.timestamp_us, "crc": checksum(record)}
 
 
+@lru_cache(maxsize=2)  # the same stands in every partition
 def _check_publication(publication: bytes) -> None:
     try:
         compile_publication(publication)

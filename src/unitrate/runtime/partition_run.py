@@ -29,6 +29,8 @@ log = logging.getLogger("unitrate.worker")
 
 State = Literal["recovering", "running", "waiting_for_store", "clock_ahead", "failed", "closed"]
 US = 1_000_000
+RECORD_BYTES = 200  # what a record takes beside its value
+SAMPLED = 16  # one record in so many is measured: what waits is bounded closely enough
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,11 @@ class _Queue:
 
 
 class PartitionRun:
-    """See the module. `offer` and `close` are called by the owner, on its own thread."""
+    """See the module. `offer` and `close` are called by the owner, on its own thread.
+
+    `turn` is the process's: whoever folds has it. Folds side by side would win nothing under one interpreter
+    lock, and the threads that fetch and send heartbeats would wait for all of them each time they need it.
+    """
 
     def __init__(
         self,
@@ -94,6 +100,7 @@ class PartitionRun:
         log_view: LogView,
         events: RunEvents,
         options: RunOptions,
+        turn: threading.Lock,
     ) -> None:
         self.number, self.token = number, token
         self.state: State = "recovering"
@@ -107,6 +114,7 @@ class PartitionRun:
         self._outgoing: queue.Queue[Pending | None] = queue.Queue(maxsize=1)
         self._fold_thread = threading.Thread(target=self._fold_main, name=f"fold-{number}", daemon=True)
         self._write_thread = threading.Thread(target=self._write_main, name=f"store-{number}", daemon=True)
+        self._turn = turn
         self._jitter = random.Random()  # noqa: S311 - jitter
 
     # ------------------------------------------------------------ the owner's side
@@ -116,7 +124,8 @@ class PartitionRun:
 
     def offer(self, records: list[Any]) -> bool:
         """Take a batch. False: there is no more room, pause until `drained`; this batch was taken though."""
-        size = sum(len(record.value or b"") for record in records) + 200 * len(records)
+        some = records[::SAMPLED]
+        size = sum([len(record.value or b"") + RECORD_BYTES for record in some]) * len(records) // len(some)
         with self._changed:
             if self._is_closing() or self.state == "failed":
                 return True
@@ -205,17 +214,31 @@ class PartitionRun:
         while not self._is_closing():
             records = self._take(max(0.0, due - time.monotonic()) if partition.since_checkpoint else None)
             if records is not None:
-                for checkpoint in partition.fold(records):
-                    self._hand_over(checkpoint)
-                self._note(partition, len(records))
+                self._fold(partition, records)
             many = partition.since_checkpoint >= self._options.checkpoint_records
             if partition.since_checkpoint and (many or time.monotonic() >= due):
-                self._hand_over(partition.checkpoint())
+                self._checkpoint(partition)
                 due = time.monotonic() + self._options.checkpoint_s
             elif not partition.since_checkpoint:
                 due = time.monotonic() + self._options.checkpoint_s
         if partition.since_checkpoint:
-            self._hand_over(partition.checkpoint())
+            self._checkpoint(partition)
+
+    def _fold(self, partition: Partition, records: list[Any]) -> None:
+        """Fold a batch while no other partition of this process folds."""
+        due = partition.fold(records)
+        while True:
+            with self._turn:
+                checkpoint = next(due, None)
+            if checkpoint is None:
+                break
+            self._hand_over(checkpoint)
+        self._note(partition, len(records))
+
+    def _checkpoint(self, partition: Partition) -> None:
+        with self._turn:
+            checkpoint = partition.checkpoint()
+        self._hand_over(checkpoint)
 
     def _take(self, timeout_s: float | None) -> list[Any] | None:
         """The next batch; None at the end of the time, or of the run."""

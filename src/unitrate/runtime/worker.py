@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,6 +80,7 @@ class Runs:
         self._shards = _shards(options)
         count = len(self._shards) if self._shards else 1
         self._writers = [GroupCommit(partial(self._open_store, shard)) for shard in range(count)]
+        self._turn = threading.Lock()
         self._producer_lock = asyncio.Lock()
         self._view: SharedLogView | None = None
         self._producer: AIOKafkaProducer | None = None
@@ -117,6 +119,7 @@ class Runs:
                 self._view,
                 self._events,
                 self.options.run,
+                self._turn,
             )
             self.current[number] = run
             run.start()
@@ -368,8 +371,9 @@ def run(options: WorkerOptions) -> int:
     app, _ = make_app(options, partitions)
     # The fold makes hardly any cycles, and its state is large: rare collections, not of all of it.
     gc.set_threshold(200_000, 20, 50)
-    # Threads that fold and encode hand the interpreter over rarely: each change costs the other's caches.
-    sys.setswitchinterval(0.02)
+    # Who fetches asks for the interpreter once a packet: rarer changes (20 ms) starve it under a backlog, and
+    # the heartbeats with it. That only one partition folds at a time spares the caches.
+    sys.setswitchinterval(0.005)
     worker = leaving.Worker(app, quiet=True, redirect_stdouts=False, override_logging=False)
     worker.spinner = None
     try:

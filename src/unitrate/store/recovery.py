@@ -37,7 +37,8 @@ def read(store: Store, partition: int, progress: Callable[[str], None] = lambda 
     check_version(marker)
     progress(f"loading {len(found.state):,} open and unsettled units and counters")
     published = publications.read(store, partition, marker.last_offset)
-    if [json.loads(data)["catalog"]["id"] for _, data in published] != marker.meta["catalogs"]:
+    catalogs = [json.loads(data)["catalog"] for _, data in published]
+    if [catalog["id"] for catalog in catalogs] != marker.meta["catalogs"]:
         raise StoreError(
             f"the catalogs in {store.label} are not those of its last checkpoint: restore a backup"
         )
@@ -46,7 +47,7 @@ def read(store: Store, partition: int, progress: Callable[[str], None] = lambda 
         raise StoreError(
             f"the re-rates in {store.label} are not those of its last checkpoint: restore a backup"
         )
-    horizon_us = max((json.loads(data)["catalog"]["dedupe_us"] for _, data in published), default=0)
+    horizon_us = max((catalog["dedupe_us"] for catalog in catalogs), default=0)
     engine = Engine.restore(
         partition,
         marker.meta,
