@@ -334,7 +334,8 @@ class Engine:
         return (self._unit_row(unit) for unit in self.life.live.values())
 
     def _unit_row(self, unit: Any) -> tuple[Any, ...]:
-        return snapshot.unit_row(unit, self.partition, self.timeline.month(unit.account, unit.last_any))
+        period = self.timeline.month(unit.account, unit.last_any) if unit.state == OPEN else unit.period
+        return snapshot.unit_row(unit, self.partition, period)
 
     def meta(self) -> dict[str, Any]:
         """What a checkpoint must know beside entities; plain JSON."""

@@ -29,7 +29,7 @@ _conditions = lru_cache(maxsize=4096)(_text)
 
 
 def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
-    """The unit as it stands, as `rows.UNITS` has it; `period`: of its latest event, while it is open."""
+    """The unit as it stands, as `rows.UNITS` has it; `period`: its own, or while it is open that of its latest event."""
     is_open = unit.state == OPEN
     verdict = unit.verdict()
     booked, pin = unit.booked, unit.pin
@@ -52,7 +52,7 @@ def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
         unit.size,
         unit.count_units() * PICO,
         unit.billable_pico,
-        pin.month if pin is not None else period if is_open else unit.period,
+        pin.month if pin is not None else period,
         unit.started,
         unit.last_any,
         None if is_open else unit.ended,

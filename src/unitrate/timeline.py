@@ -71,6 +71,7 @@ class Timeline:
         self.rerates: list[Logged] = []  # in log order
         self._repriced: dict[tuple[str, int], list[Logged]] = {}  # by plan version
         self._months: dict[str, dict[int, int]] = {}  # zone name -> local day -> month
+        self._starts: dict[str, dict[int, int]] = {}  # zone name -> local day -> instant at which it begins
         self._plans: dict[tuple[str, int], tuple[Catalog, Plan | None]] = {}
         self._zones: dict[str, Zone] = {}
 
@@ -169,6 +170,14 @@ class Timeline:
             month = months[day] = civil_month(day)
         return month
 
+    def _day_start(self, zone: Zone, day: int) -> int:
+        """Instant at which a local day begins, remembered by zone."""
+        starts = self._starts.setdefault(zone.name, {})
+        start = starts.get(day)
+        if start is None:
+            start = starts[day] = zone.day_start_us(day)
+        return start
+
     def plan_on(self, account: str, day: int) -> tuple[Catalog, Plan | None]:
         """Catalog and plan of a local day: those in force at its last instant in the account's zone.
 
@@ -178,7 +187,7 @@ class Timeline:
         if found is None:
             if len(self._plans) >= _MOST_REMEMBERED:
                 self._plans.clear()
-            last_us = self.zone(account).day_start_us(day + 1) - 1
+            last_us = self._day_start(self.zone(account), day + 1) - 1
             at = max(bisect_right(self._effective, last_us) - 1, 0)
             given = ((c, self.subscribed(c, account, day)) for c in self.catalogs[at:])
             found = next((g for g in given if g[1] is not None), (self.catalogs[at], None))
