@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unitrate.arrivals import Item
 from unitrate.catalog.compiled import DAY_US
 from unitrate.events import Rejected
-from unitrate.lifecycle import Item
 from unitrate.path import join, prepare
 from unitrate.state import derived_id
 from unitrate.units import OPEN

@@ -29,7 +29,10 @@ _conditions = lru_cache(maxsize=4096)(_text)
 
 
 def unit_row(unit: Unit, partition: int, period: int) -> tuple[Any, ...]:
-    """The unit as it stands, as `rows.UNITS` has it; `period`: its own, or while it is open that of its latest event."""
+    """The unit as it stands, as `rows.UNITS` has it.
+
+    `period`: its own, or while it is open the month of its latest event.
+    """
     is_open = unit.state == OPEN
     verdict = unit.verdict()
     booked, pin = unit.booked, unit.pin
