@@ -17,10 +17,13 @@ from tests.kafka.traffic import CATALOG
 from tests.reference import rater
 from tests.reference.compare import differences
 from tests.reference.engine_view import Store as View
+from tests.reference.month_records import Rerate
+from tests.reference.rerates import rerate
+from tests.reference.walk import Walk
 from unitrate import rows
 from unitrate.engine import GENERATION_RECORDS, Engine
 from unitrate.runtime.log_records import CATALOG as CATALOG_KIND
-from unitrate.runtime.log_records import LOG_TOPIC, event_bytes, kind_of
+from unitrate.runtime.log_records import LOG_TOPIC, RERATE, event_bytes, kind_of
 from unitrate.runtime.partition import Partition, Pending, write
 from unitrate.store import Store, open_store
 from unitrate.store.checkpoint import read_marker
@@ -122,15 +125,16 @@ def rater_differences(
     """What the reference rater says otherwise. What only Kafka knows (homes, controls) just ticks for it."""
     ours = {row["offset"] for row in view.rejected if row["reason"] in KAFKA_REASONS}
     view.rejected = [row for row in view.rejected if row["offset"] not in ours]
-    found: list[rater.Record] = []
+    walk, fates = Walk(), dict[int, str]()
     for record in records:
-        kind, time_us = kind_of(record.headers), record.timestamp * 1000
-        if record.offset in ours or kind not in (None, CATALOG_KIND):
-            found.append(rater.Tick(record.offset, time_us))
-        elif kind is None:
-            raw = event_bytes(record.headers, record.value)
-            found.append(rater.EventRecord(record.offset, raw, time_us))
-        else:
+        kind, offset, time_us = kind_of(record.headers), record.offset, record.timestamp * 1000
+        taken: rater.Record = rater.Tick(offset, time_us)
+        if offset not in ours and kind is None:
+            taken = rater.EventRecord(offset, event_bytes(record.headers, record.value), time_us)
+        elif offset not in ours and kind == CATALOG_KIND:
             document = documents[json.loads(record.value)["catalog"]["id"]]
-            found.append(rater.Publication(record.offset, document, time_us))
-    return differences(rater.rate(found, kafka=True), view)
+            taken = rater.Publication(offset, document, time_us)
+        rater.take(walk, taken, fates, kafka=True)
+        if offset not in ours and kind == RERATE:
+            rerate(walk, Rerate(offset, documents["corrected"]))
+    return differences(rater.figures_of(walk, fates), view)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, cast
 
 from tests.kafka.traffic import CATALOG, Traffic
 from tests.reference.engine_view import publication_of
+from unitrate.catalog.repricing import Period, corrected_catalogs, record, repriced
+from unitrate.catalog.source import from_data
 from unitrate.placement import partition_of
 from unitrate.runtime.log_records import (
     CATALOG as CATALOG_KIND,
@@ -16,6 +18,7 @@ from unitrate.runtime.log_records import (
 from unitrate.runtime.log_records import (
     ENGINE,
     GENESIS,
+    RERATE,
     Record,
     control_headers,
     engine_body,
@@ -62,6 +65,15 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "first": {**CATALOG, "dedupe": "2d"},
     "second": {**CATALOG, "dedupe": "2d", "catalog": "second", "effective": "2026-09-22T00:00:00Z"},
 }
+DOCUMENTS["corrected"] = json.loads(json.dumps(DOCUMENTS["first"]).replace('"0.40"', '"0.25"'))
+
+
+@lru_cache(maxsize=1)
+def _rerate() -> bytes:
+    """The record that corrects prices of the first catalog, which are those of the second too."""
+    (first,) = corrected_catalogs([_publication("first")], ())
+    plans = repriced(from_data(DOCUMENTS["corrected"]), first)
+    return json.dumps(record(1, "first", plans, Period(), "mia", "a slip")).encode()
 
 
 @lru_cache(maxsize=4)
@@ -103,6 +115,9 @@ def _records(source: random.Random) -> list[list[LogRecord]]:
             _one(writer, number, source, traffic)
             if at == second:
                 writer.add(_publication("second"), control_headers(CATALOG_KIND, "catalog:second"))
+            if at == second // 2:
+                writer.add(_rerate(), control_headers(RERATE, "rerate:1"))
+                writer.add(_rerate(), control_headers(RERATE, "rerate:2"))  # its number is taken
             if at == upgrade:
                 writer.add(engine_body(NEXT_RULES), control_headers(ENGINE, f"engine:{NEXT_RULES}"))
     return [writer.records for writer in writers]
