@@ -119,6 +119,8 @@ class Timeline:
         `before`, a partition and an offset: as it was before that record.
         """
         plan = self._versions[name, version]
+        if not self._repriced:
+            return plan
         for logged in self.rerates_of(name, version, account, month):
             if before is not None and logged.offsets.get(before[0], before[1]) >= before[1]:
                 break

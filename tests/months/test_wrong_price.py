@@ -106,6 +106,14 @@ def test_builders_get_their_share_of_what_was_corrected(ask: Ask, month: str) ->
     } == expected
 
 
+def test_workflows_below_an_invoice_line_are_those_of_the_payouts(ask: Ask) -> None:
+    """Acme's November: 0.27 + 2.70 + 0.90 and 0.09 + 0.54; no line is without a workflow."""
+    (acme, _) = ask("invoice", "--period", "2025-11")["invoices"]
+    found = {one["workflow"]: one["amount"] for one in acme["details"][0]["workflows"]}
+    assert found == {"review": "3.87", "deep": "0.63"}
+    assert [part["sum"] for part in acme["details"][0]["parts"]] == ["5 × 0.90"]
+
+
 def test_everything_verifies(ask: Ask) -> None:
     """The replay comes to the same lines and invoices, and to the same corrected prices."""
     found = ask("verify")

@@ -86,4 +86,18 @@ MUTANTS = (
         "        if tier.up_to is None or paid_pico < to_pico(tier.up_to):\n",
         (PRICES,),
     ),
+    Mutant(
+        "a re-rate of fees forgets closed months",
+        "billing/month.py",
+        'CHANGING = ("lines", "rerated_months")',
+        'CHANGING = ("lines",)',
+        ("tests/months/test_rerate.py::test_a_fee_alone_is_corrected_without_a_line",),
+    ),
+    Mutant(
+        "recovery forgets re-rates",
+        "engine.py",
+        "        for offset, body in rerates:\n",
+        "        for offset, body in ():\n",
+        ("tests/engine/test_rerates.py",),
+    ),
 )

@@ -12,7 +12,7 @@ from decimal import Decimal
 from unitrate.billing.invoice import InvoiceLine, UsagePart
 from unitrate.catalog.compiled import Charge, Price
 from unitrate.figures import EXACT, pico, plain
-from unitrate.pricing import PICO, Exact, converted, half_up, prorated_pico, rated_yocto, shared_pico
+from unitrate.pricing import PICO, Exact, converted, half_up, prorated_pico, rated_yocto
 
 
 def part_sums(
@@ -126,27 +126,15 @@ _MODELS = {
 
 
 def workflows(parts: Sequence[UsagePart]) -> list[tuple[str, int, int]]:
-    """Quantity and amount by workflow, where there is more than one.
-
-    What a re-rate or a change of plan added belongs to no unit: the price's workflows share it by quantity.
-    """
+    """Quantity and amount by workflow, where there is more than one."""
     found: dict[str, list[int]] = {}
     for part in parts:
-        for name, quantity_pico, amount_pico in _without_blank(part.workflows):
+        for name, quantity_pico, amount_pico in part.workflows:
             sums = found.setdefault(name, [0, 0])
             sums[0] += quantity_pico
             sums[1] += amount_pico
-    rows = _without_blank([(name, q, a) for name, (q, a) in sorted(found.items()) if q or a])
+    rows = [(name, q, a) for name, (q, a) in sorted(found.items()) if q or a]
     return rows if len(rows) > 1 else []
-
-
-def _without_blank(rows: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    named = [row for row in rows if row[0]]
-    if len(named) == len(rows) or not any(quantity_pico for _, quantity_pico, _ in named):
-        return list(rows)
-    blank = sum(row[2] for row in rows if not row[0])
-    parts = shared_pico(blank, [row[1] for row in named])
-    return [(name, q, a + part) for (name, q, a), part in zip(named, parts, strict=True)]
 
 
 def exact_pico(line: InvoiceLine) -> int:

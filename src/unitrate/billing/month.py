@@ -7,10 +7,11 @@ its month, records with a lower offset), so whoever asks again, at any time, rea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unitrate.billing.attributing import PriceMonth, rerated
 from unitrate.billing.invoice import LineKey, UsagePart, minor, segments
 from unitrate.billing.settling import Billed
 from unitrate.catalog.compiled import Zone
@@ -117,9 +118,12 @@ class MonthFigures:
 def figures(store: Store, timeline: Timeline, scope: Scope) -> MonthFigures:
     """All that invoices of a scope are made of."""
     found = MonthFigures()
-    own = _PART + "WHERE bill_month = {period:UInt32} AND usage_month = {period:UInt32} AND "
-    for account, _, part in _parts(store, own + scope.condition, scope):
-        found.usage.setdefault(account, []).append(part)
+    own = "bill_month = {period:UInt32} AND usage_month = {period:UInt32} AND " + scope.condition
+    shared = _shared(store, own, scope) if timeline.rerates else {}
+    for account, month, part in _parts(store, _PART + "WHERE " + own, scope):
+        key = PriceMonth(account, month, part.plan, part.plan_version, part.charge, part.price_value)
+        more = tuple((name, 0, amount_pico) for name, amount_pico in shared.get(key, {}).items())
+        found.usage.setdefault(account, []).append(replace(part, workflows=(*part.workflows, *more)))
     _read_late(store, timeline, scope, found)
     for row in store.query(GRANTS + scope.condition + " ORDER BY version, grant_id", scope.parameters).rows:
         grant = Grant._make((*row[:4], to_pico(row[4]), to_pico(row[5]), *row[6:]))
@@ -130,6 +134,16 @@ def figures(store: Store, timeline: Timeline, scope: Scope) -> MonthFigures:
     for account, reason, units in store.query(counts, scope.parameters).rows:
         if units:
             found.not_billed.setdefault(account, {})[reason] = int(units)
+    return found
+
+
+def _shared(store: Store, months: str, scope: Scope) -> dict[PriceMonth, dict[str, int]]:
+    """What re-rates changed of each price, by workflow; taken off what has none."""
+    found: dict[PriceMonth, dict[str, int]] = {}
+    for price, parts in rerated(store, months, scope.parameters):
+        sums = found.setdefault(price, {})
+        for workflow, part in (*parts.items(), ("", -sum(parts.values()))):
+            sums[workflow] = sums.get(workflow, 0) + part
     return found
 
 
