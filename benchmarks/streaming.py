@@ -1,129 +1,106 @@
 """The streaming side, measured in one run on one topic: what the worker costs over the bare client.
 
-    python benchmarks/streaming.py --events 300000
+    python -m benchmarks.streaming                      # small numbers: does it work? Two minutes
+    python -m benchmarks.streaming --whole --quix       # what the bars are set for; a quarter of an hour
 
-Prints events/s and the ratio to bare aiokafka `getmany` + msgspec decode, for: the worker with all rules,
-ledger and ClickHouse writes (one and two of them); the Faust agent of its documentation (Record + Table
-count); Faust's `take(500)`. Then how long an event takes from `send` to being visible in ClickHouse at a
+Prints events/s, processor time an event, and both against bare aiokafka `getmany` + msgspec decode, for: the
+worker with all rules, ledger and ClickHouse writes (one and two of them); the Faust agent that Faust's
+documentation shows (Record + Table count); its `take(500)`; Quix Streams' stateful count (`--quix` installs
+it into a venv of its own). Then how long an event takes from `send` to being visible in ClickHouse at a
 steady rate, and how long a worker takes to come back after kill -9. Broker, ClickHouse engine and workers
-share the machine.
+share the machine: where it is busy, compare processor time. Small numbers tell little of two workers, who
+share the log out only when the second has come up.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
-
-import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from benchmarks import traffic
+from benchmarks import recovering, traffic, working
 from tests.infra.cluster import Broker, ClickHouse, Installation
-from tests.infra.processes import Child
-from unitrate.events import Event
-from unitrate.runtime.log_records import LOG_TOPIC
 from unitrate.store import open_store
 
-CATALOG = Path(__file__).with_name("catalog.yaml")
+HERE = Path(__file__).resolve().parent
+CATALOG = HERE / "catalog.yaml"
+QUIX_VENV = HERE.parent / "bench-data" / "quix"
+QUIX = "quixstreams==3.28.1"
 PARTITIONS = 4
-FAUST_AGENT = """
-import sys, time, faust
-mode, broker, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-app = faust.App(f"bench-{mode}-{time.time()}", broker=f"kafka://{broker}", topic_partitions=4, store="memory://",
-                topic_disable_leader=True, consumer_auto_offset_reset="earliest", web_enabled=False,
-                datadir=sys.argv[4], table_cleanup_interval=1e9)
-class Event(faust.Record, serializer="json"):
-    subject: str = ""
-    id: str = ""
-topic = app.topic("unitrate.log", value_type=Event if mode == "table" else None, value_serializer="json")
-seen, began = 0, None
-def note(n):
-    global seen, began
-    began = began or time.perf_counter()
-    seen += n
-    if seen >= count:
-        print("RATE", seen / (time.perf_counter() - began), flush=True)
-        import os; os._exit(0)
-if mode == "table":
-    counts = app.Table("counts", default=int, partitions=4)
-    @app.agent(topic)
-    async def work(stream):
-        async for event in stream:
-            counts[event.subject] += 1
-            note(1)
-else:
-    counts = {}
-    @app.agent(topic)
-    async def work(stream):
-        async for events in stream.take(500, within=0.1):
-            for event in events:
-                counts[event.get("subject")] = counts.get(event.get("subject"), 0) + 1
-            note(len(events))
-faust.Worker(app, loglevel="ERROR", quiet=True, redirect_stdouts=False).execute_from_commandline()
-"""
+OTHERS = {
+    "table": "Faust agent, Record + Table",
+    "take": "Faust agent, take(500)",
+    "quix": "Quix Streams, stateful count",
+}
 
 
-def bare(bootstrap: str) -> float:
-    """The limit: aiokafka `getmany` and one msgspec decode an event; events/s of every event in the log."""
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything."""
 
-    async def run() -> float:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=4 << 20,
-        )
-        await consumer.start()
-        pairs = [TopicPartition(LOG_TOPIC, n) for n in range(PARTITIONS)]
-        consumer.assign(pairs)
-        await consumer.seek_to_beginning(*pairs)
-        ends = await consumer.end_offsets(pairs)
-        decode, seen, began = msgspec.json.Decoder(Event).decode, 0, time.perf_counter()
-        while any([await consumer.position(pair) < ends[pair] for pair in pairs]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    if not record.headers:
-                        decode(record.value)
-                        seen += 1
-        seconds = time.perf_counter() - began
-        await consumer.stop()
-        return seen / seconds
-
-    return asyncio.run(run())
+    events: int
+    faust_events: int
+    latency_s: int
+    units: int
+    identities: int
 
 
-def drained(installation: Installation, workers: list[Child], events: int) -> float:
-    """Events/s of workers that start on a full log, from the first recovered partition to lag zero."""
-    for worker in workers:
-        worker.start()
-    while not any("goes on at" in worker.tail(1000) for worker in workers):
-        time.sleep(0.02)
-    began = time.perf_counter()
-    while installation.status()["lag"]:
-        time.sleep(0.1)
-    seconds = time.perf_counter() - began
-    for worker in workers:
-        worker.terminate(60)
-    return events / seconds
+SMALL = Sizes(events=300_000, faust_events=5_000, latency_s=5, units=2_000, identities=20_000)
+WHOLE = Sizes(events=2_000_000, faust_events=50_000, latency_s=60, units=200_000, identities=10_000_000)
 
 
-def faust_rate(bootstrap: str, mode: str, count: int) -> float:
-    script = Path(tempfile.mkdtemp()) / "agent.py"
-    script.write_text(FAUST_AGENT)
-    command = [sys.executable, str(script), mode, bootstrap, str(count), str(script.parent)]
-    done = subprocess.run(command, capture_output=True, timeout=600, check=False)
-    found = [line for line in done.stdout.decode().splitlines() if line.startswith("RATE")]
-    return float(found[0].split()[1]) if found else 0.0
+@dataclass(frozen=True)
+class Rate:
+    """What one of them did."""
+
+    events: int
+    wall_s: float
+    cpu_s: float
+
+    @property
+    def per_s(self) -> float:
+        return self.events / self.wall_s
+
+    @property
+    def cpu_us(self) -> float:
+        return self.cpu_s / self.events * 1e6
+
+
+def say(name: str, rate: Rate, limit: Rate, note: str = "") -> None:
+    speed, cpu = rate.per_s / limit.per_s, rate.cpu_us / limit.cpu_us
+    figures = f"{rate.per_s:>9,.0f} events/s  {speed:6.3f}   {rate.cpu_us:7.2f} µs CPU  {cpu:6.2f}"
+    print(f"{name:30} {figures}   {note}", flush=True)
+
+
+def contender(name: str, bootstrap: str, events: int) -> Rate | None:
+    """One of the others, in a process of its own; None where it did not come to an end."""
+    python = str(QUIX_VENV / "bin" / "python") if name == "quix" else sys.executable
+    command = [python, "-m", "benchmarks.contenders", name, bootstrap, str(events)]
+    done = subprocess.run(command, capture_output=True, timeout=1200, check=False, cwd=HERE.parent)
+    found = [line for line in done.stdout.decode().splitlines() if '"wall_s"' in line]
+    if not found:
+        print(f"{name} did not run: {done.stderr.decode()[-300:]}", file=sys.stderr)
+        return None
+    return Rate(**json.loads(found[0][found[0].index("{") :]))
+
+
+def install_quix() -> None:
+    """A venv of its own: its dependencies are not ours."""
+    if not (QUIX_VENV / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(QUIX_VENV)], check=True)
+    pip = [str(QUIX_VENV / "bin" / "python"), "-m", "pip", "install", "-q", QUIX]
+    subprocess.run(pip, check=True)
+
+
+# ---------------------------------------------------------------- latency
 
 
 def latency(installation: Installation, rate: int, seconds: int) -> list[float]:
@@ -134,7 +111,7 @@ def latency(installation: Installation, rate: int, seconds: int) -> list[float]:
     assert sender.stdin is not None
     a_tick, written, seen = rate // 10, dict[int, float](), dict[int, float]()
     with open_store(installation.store) as store:
-        began, tick = time.time() + 1, 0
+        began, tick = time.time() + 2, 0
         while len(seen) < seconds * 10 - 1:
             now = time.time()
             if tick < seconds * 10 and now >= began + tick / 10:
@@ -155,7 +132,7 @@ def latency(installation: Installation, rate: int, seconds: int) -> list[float]:
             time.sleep(0.05)
     sender.stdin.close()
     sender.wait()
-    return [seen[number] - written[number] for number in seen]
+    return sorted(seen[number] - written[number] for number in seen)
 
 
 def probe(tick: int, number: int) -> bytes:
@@ -165,78 +142,127 @@ def probe(tick: int, number: int) -> bytes:
         "id": f"{tick}-{number}",
         "source": "latency",
         "type": "ai.request",
-        "subject": f"latency-{number % 100}",
+        "subject": f"customer-{number % 100:03}",
         "time": "2025-11-20T00:00:00Z",
-        "data": {"workflow": "w", "run_id": f"{tick}-{number % 500}", "attempt": tick, "provider": "openai"},
+        "data": {
+            "workflow": "triage",
+            "run_id": f"latency-{tick // 20}-{number % 500}",
+            "attempt": tick,
+            "provider": "openai",
+            "model": "gpt-4o-mini",
+            "usage": {"input_tokens": 900, "output_tokens": 50},
+        },
     }
     return json.dumps(event).encode() + b"\n"
+
+
+# ---------------------------------------------------------------- all of it
+
+
+class Bench:
+    """One broker, one engine, one log; a database for each that reads it."""
+
+    def __init__(self, folder: Path, sizes: Sizes) -> None:
+        self.folder, self.sizes = folder, sizes
+        self.broker, self.clickhouse = Broker(folder / "kafka"), ClickHouse(folder / "clickhouse")
+        self.installations: list[Installation] = []
+
+    def installation(self, name: str) -> Installation:
+        """A database of its own over the same log."""
+        made = Installation(self.folder / name, self.broker.bootstrap, self.clickhouse.spec(name))
+        self.installations.append(made)
+        with open_store(made.store, create=True):
+            pass
+        return made
+
+    def fill(self) -> None:
+        first = self.installation("first")
+        first.ok("init", "--partitions", str(PARTITIONS))
+        first.publish(CATALOG)
+        file = self.folder / "events.jsonl"
+        script = [sys.executable, traffic.__file__, "runs", str(self.sizes.events), str(file)]
+        subprocess.run(script, check=True)
+        began = time.perf_counter()
+        first.ok("send", str(file))
+        print(f"{'send':30} {self.sizes.events / (time.perf_counter() - began):>9,.0f} events/s")
+        file.unlink()
+
+    def throughput(self, quix: bool) -> None:
+        limit = contender("bare", self.broker.bootstrap, self.sizes.events)
+        if limit is None:
+            raise RuntimeError("the limit could not be measured")
+        say("bare getmany + msgspec decode", limit, limit)
+        one = self.workers("one", 1, limit)
+        two = self.workers("two", 2, limit)
+        print(f"{'two workers ÷ one':30} {two.per_s / one.per_s:9.2f}")
+        for name in ("table", "take", *(["quix"] if quix else [])):
+            rate = contender(name, self.broker.bootstrap, self.sizes.faust_events)
+            if rate is not None:
+                say(OTHERS[name], rate, limit, f"worker ÷ this: {one.per_s / rate.per_s:.1f}")
+
+    def workers(self, database: str, number: int, limit: Rate) -> Rate:
+        made = self.installation(database)
+        workers = [made.worker() for _ in range(number)]
+        found = working.drained(made, workers, self.clickhouse.pid, self.broker.pid)
+        rate = Rate(found.events, found.wall_s, found.cpu_s)
+        store_us, broker_us = (s / found.events * 1e6 for s in (found.store_cpu_s, found.broker_cpu_s))
+        note = f"ClickHouse {store_us:.2f} µs, broker {broker_us:.2f} µs CPU an event"
+        say(f"{number} worker{'s' if number > 1 else ''}, ledger on", rate, limit, note)
+        return rate
+
+    def latency(self, rate: int) -> None:
+        made = self.installations[-1]
+        steady = made.worker("--instance", working.INSTANCE)
+        steady.start()
+        working.wait_for_end(made, working.Progress([steady]))
+        times = latency(made, rate, self.sizes.latency_s)
+        steady.terminate(60)
+        p50, p99 = statistics.median(times), times[int(len(times) * 0.99)]
+        print(f"sent → visible at {rate:,}/s: p50 {p50:.2f} s, p99 {p99:.2f} s, most {times[-1]:.2f} s")
+
+    def recovery(self) -> None:
+        found = recovering.measure(
+            self.installations[-1], self.sizes.units, self.sizes.identities, PARTITIONS
+        )
+        print(
+            f"kill -9 with {found.units:,} open units and {found.identities:,} identities more: partitions "
+            f"assigned after {found.assigned_s:.1f} s, loaded after {found.loaded_s:.1f} s, lag zero after "
+            f"{found.caught_up_s:.1f} s\nloading, one partition after another: units {found.units_s:.1f} s, "
+            f"identities {found.identities_s:.1f} s"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=int, default=300_000)
-    parser.add_argument("--faust-events", type=int, default=20_000)
-    parser.add_argument("--latency-seconds", type=int, default=10)
+    parser.add_argument("--whole", action="store_true", help="the numbers that the bars are set for")
+    parser.add_argument("--quix", action="store_true", help=f"Quix Streams too ({QUIX}, installed beside)")
     parser.add_argument("--latency-rate", type=int, default=5_000)
-    arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="unitrate-bench-"))
-    broker, clickhouse = Broker(folder / "kafka"), ClickHouse(folder / "clickhouse")
-    broker.start()
-    clickhouse.start()
-    installation = Installation(folder / "i", broker.bootstrap, clickhouse.spec("bench"))
-    try:
-        measure(arguments, installation, clickhouse, folder)
-    finally:
-        installation.stop_workers()
-        clickhouse.stop()
-        broker.stop()
-
-
-def measure(
-    arguments: argparse.Namespace, installation: Installation, clickhouse: ClickHouse, folder: Path
-) -> None:
-    installation.ok("init", "--partitions", str(PARTITIONS))
-    installation.publish(CATALOG)
-    file = folder / "events.jsonl"
-    subprocess.run([sys.executable, traffic.__file__, "runs", str(arguments.events), str(file)], check=True)
-    began = time.perf_counter()
-    installation.ok("send", str(file))
-    print(f"{'send':32} {arguments.events / (time.perf_counter() - began):>10,.0f} events/s")
-    limit = bare(installation.bootstrap)
-    say("bare getmany + msgspec decode", limit, limit)
-    one = drained(installation, [installation.worker()], arguments.events)
-    say("worker, ledger on", one, limit)
-    again = Installation(folder / "i2", installation.bootstrap, clickhouse.spec("bench2"))
-    with open_store(again.store, create=True):
-        pass
-    two = drained(again, [again.worker(), again.worker()], arguments.events)
-    say("two workers", two, limit, f"{two / one:.2f} × one")
-    for mode, name in (("table", "Faust agent, Record + Table"), ("take", "Faust agent, take(500)")):
-        rate = faust_rate(installation.bootstrap, mode, arguments.faust_events)
-        say(name, rate, limit, f"worker is {one / rate:.0f} ×" if rate else "did not run")
-    steady = again.worker("--instance", "bench")
-    steady.start()
-    again.wait_for_no_lag()
-    times = sorted(latency(again, arguments.latency_rate, arguments.latency_seconds))
-    p99 = times[int(len(times) * 0.99)]
-    print(
-        f"sent → visible at {arguments.latency_rate:,}/s: p50 {statistics.median(times):.2f} s, "
-        f"p99 {p99:.2f} s"
+    parser.add_argument(
+        "--only", choices=("throughput", "latency", "recovery"), help="one part instead of all"
     )
-    steady.kill()
-    began = time.perf_counter()
-    back = again.worker("--instance", "bench")
-    back.start()
-    again.ok("send", "-", stdin=probe(0, 0))
-    again.wait_for_no_lag()
-    print(f"kill -9 → lag zero: {time.perf_counter() - began:.1f} s")
-    back.terminate()
-
-
-def say(name: str, rate: float, limit: float, note: str = "") -> None:
-    print(f"{name:32} {rate:>10,.0f} events/s   {rate / limit:6.3f} × bare   {note}", flush=True)
+    arguments = parser.parse_args()
+    if arguments.quix:
+        install_quix()
+    folder = Path(tempfile.mkdtemp(prefix="unitrate-bench-"))
+    bench = Bench(folder, WHOLE if arguments.whole else SMALL)
+    bench.broker.start()
+    bench.clickhouse.start()
+    try:
+        bench.fill()
+        if arguments.only in (None, "throughput"):
+            bench.throughput(arguments.quix)
+        if arguments.only in (None, "latency"):
+            bench.latency(arguments.latency_rate)
+        if arguments.only in (None, "recovery"):
+            bench.recovery()
+    finally:
+        for installation in bench.installations:
+            installation.stop_workers()
+        bench.clickhouse.stop()
+        bench.broker.stop()
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

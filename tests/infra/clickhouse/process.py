@@ -56,6 +56,10 @@ class ClickHouse:
         self._child.resume()
 
     @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
     def alive(self) -> bool:
         return self._child.alive
 
