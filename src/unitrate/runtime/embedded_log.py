@@ -7,7 +7,7 @@ it is processed. Must never change a row that was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,22 +106,25 @@ def with_payload(store: Store, entry: Entry) -> Entry:
     return replace(entry, payload=found.column("payload")[0].as_py(), spool=spool)
 
 
-def append(store: Store, entry: Entry) -> None:
-    """Write a row; returns when it is durable. What is spooled comes first: a row promises it."""
+def append(store: Store, entries: Sequence[Entry]) -> None:
+    """Write rows, all or none; returns when they are durable. What is spooled comes first: a row promises it."""
     import pyarrow as pa
 
-    for table in _spool_tables(entry):
-        store.insert("spool", table)
-    row: dict[str, Any] = {
-        "seq": pa.array([entry.seq], pa.int64()),
-        "base_offset": pa.array([entry.base_offset], pa.int64()),
-        "count": pa.array([entry.count], pa.int64()),
-        "kind": pa.array([entry.kind]),
-        "entered": pa.array([entry.entered_us], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
-        "body": pa.array([_encode(entry.body).decode()]),
-        "payload": pa.array([entry.payload], pa.binary()),
+    for entry in entries:
+        for table in _spool_tables(entry):
+            store.insert("spool", table)
+    if not entries:
+        return
+    rows: dict[str, Any] = {
+        "seq": pa.array([entry.seq for entry in entries], pa.int64()),
+        "base_offset": pa.array([entry.base_offset for entry in entries], pa.int64()),
+        "count": pa.array([entry.count for entry in entries], pa.int64()),
+        "kind": pa.array([entry.kind for entry in entries]),
+        "entered": pa.array([e.entered_us for e in entries], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+        "body": pa.array([_encode(entry.body).decode() for entry in entries]),
+        "payload": pa.array([entry.payload for entry in entries], pa.binary()),
     }
-    store.insert("manifest", pa.table(row))
+    store.insert("manifest", pa.table(rows))
 
 
 def _spool_tables(entry: Entry) -> Iterator[pa.Table]:

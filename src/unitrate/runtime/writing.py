@@ -33,8 +33,7 @@ class Job:
 
 def write(store: Store, job: Job) -> None:
     """Write one job; again with the same job changes nothing."""
-    for entry in job.appended:  # 1: what the offsets stand for
-        embedded_log.append(store, entry)
+    embedded_log.append(store, job.appended)  # 1: what the offsets stand for
     for entry in job.processed:  # 2: what recovery needs beside rows and state
         if entry.kind == "publication":
             publications.write(store, 0, entry.base_offset, entry.payload)
