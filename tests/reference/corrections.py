@@ -26,7 +26,7 @@ def correct(walk: Walk, record: Correct) -> Unit | None:
     if unit.waived:
         unit.waiver_took, unit.waiver_fraction = dict(unit.booked), former.fraction
         walk.decide(unit)
-    elif _let_go(walk, unit) and unit.waiver_took:
+    elif walk.let_go(unit) and unit.waiver_took:
         decision = replace(
             former,
             disposition="billable",
@@ -40,15 +40,10 @@ def correct(walk: Walk, record: Correct) -> Unit | None:
     return unit
 
 
-def _let_go(walk: Walk, unit: Unit) -> bool:
-    """Final and decided: nothing but an operator changes it."""
-    return unit.final(walk.clock) and unit.decision is not None and unit.decision.disposition != "held"
-
-
 def _may_be_waived(walk: Walk, unit: Unit) -> bool:
     if unit.waived or _is_reopened(unit):
         return False
-    return not _let_go(walk, unit) or (unit.decision is not None and unit.decision.disposition == "billable")
+    return not walk.let_go(unit) or (unit.decision is not None and unit.decision.disposition == "billable")
 
 
 def _may_be_restored(walk: Walk, unit: Unit) -> bool:

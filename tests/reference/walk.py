@@ -46,7 +46,7 @@ class Walk:
     counters: dict[tuple[Segment, str], Counter] = field(default_factory=dict)
     taken: list[Event] = field(default_factory=list)  # accepted, and unit_final ones
     cost_only: list[CostOnly] = field(default_factory=list)
-    runs: dict[tuple[str, str, str], Unit] = field(default_factory=dict)  # last unit that a run joined
+    runs: dict[tuple[str, str, str], list[Unit]] = field(default_factory=dict)  # units that a run joined
     books: Books = field(default_factory=Books)
 
     # -- time -------------------------------------------------------------------------------------------
@@ -172,14 +172,23 @@ class Walk:
         if run is None:
             return None
         if meter.key is not None:
-            unit = self.runs.get((account, meter.name, run))
-            return None if unit is None or self._forgotten(unit) else unit
+            return self._joined(account, meter, run)
         return self._absorber(account, meter, run) or self._latest(account, meter.name, run)
 
     def _absorber(self, account: str, meter: Meter, run: str) -> Unit | None:
         """On a `run_id` meter: the unit that last absorbed the run as a retry."""
-        unit = self.runs.get((account, meter.name, run))
-        return None if unit is None or run == unit.base_key or self._forgotten(unit) else unit
+        unit = self._joined(account, meter, run)
+        return None if unit is None or run == unit.base_key else unit
+
+    def _joined(self, account: str, meter: Meter, run: str) -> Unit | None:
+        """The last unit that a run joined; of those that were final by then, any that is not forgotten."""
+        units = self.runs.get((account, meter.name, run), [])
+        return next((unit for unit in reversed(units) if not self._forgotten(unit)), None)
+
+    def let_go(self, unit: Unit) -> bool:
+        """Final and decided: nothing but an operator changes it."""
+        held = unit.decision is not None and unit.decision.disposition == "held"
+        return unit.final(self.clock) and not held
 
     def _run_unit(self, event: Event, meter: Meter) -> Unit | None:
         own = self._known(event.account, meter, event.run)
@@ -192,9 +201,7 @@ class Walk:
 
     def _forgotten(self, unit: Unit) -> bool:
         """Whether a final unit's key and runs are past the horizon (ruling 16), by the UTC day of its end."""
-        if not unit.final(self.clock) or (unit.decision is not None and unit.decision.disposition == "held"):
-            return False
-        return unit.ended // DAY < self._horizon(unit.account) // DAY
+        return self.let_go(unit) and unit.ended // DAY < self._horizon(unit.account) // DAY
 
     def _horizon(self, account: str) -> int:
         """Highest event time of the account before the event at hand, less the dedupe horizon (D56)."""
@@ -265,7 +272,9 @@ class Walk:
         if new_retry:
             unit.absorbed.append(event.run)
         if new_retry or meter.key is not None:  # D53
-            self.runs[event.account, meter.name, event.run] = unit
+            where = event.account, meter.name, event.run
+            former = [u for u in self.runs.get(where, []) if u is not unit and self.let_go(u)]
+            self.runs[where] = [*former, unit]
         if unit.has_effect(event):
             unit.verdicts.append(event)
         if event.type == "work.escalated" and (unit.sealed_at is None or unit.inside(meter.settle, event)):
