@@ -90,10 +90,10 @@ class MonthEnd:
             self.payees.note(self.walk.taken[-1])
 
     def _rerate(self, record: Rerate) -> None:
-        """Closed months that have the plan are adjusted, whether a unit of them is rated anew or not."""
+        """Months that were closed or billed and have the plan are adjusted, with or without lines."""
         walk, correction = self.walk, rerate(self.walk, record)
         counted = {segment for segment, _ in walk.counters}
-        for account, month in self.billing.plan_days:
+        for account, month in {*self.billing.plan_days, *self.billing.billed}:
             if not walk.calendar.corrects(correction, account, month):
                 continue
             held = set(plans_of(walk.calendar, account, month))

@@ -2,7 +2,7 @@
 
 Every final invoice line by line, drafts of open months, payouts, rewards, balances; that no final row ever
 changes; that invoices and adjustments of a month are f(Q) of its final quantities; that payouts, rewards and
-the platform's share are the margin. UNITRATE_EXAMPLES=N draws N/12 logs by seed (default 3), from seed
+the platform's share are the margin. UNITRATE_EXAMPLES=N draws N/20 logs by seed (default 2), from seed
 UNITRATE_SEED on; a failure prints the seed and the log, made small.
 """
 
@@ -26,7 +26,7 @@ from tests.reference.show import show
 from unitrate.errors import UnitrateError
 from unitrate.store import Store, open_store
 
-EXAMPLES = int(os.environ.get("UNITRATE_EXAMPLES", "40")) // 12
+EXAMPLES = int(os.environ.get("UNITRATE_EXAMPLES", "40")) // 20
 FIRST_SEED = int(os.environ.get("UNITRATE_SEED", "0"))
 
 

@@ -43,7 +43,15 @@ LATE_MONTHS = (
     "SELECT DISTINCT account, usage_month FROM {table} "
     "WHERE bill_month = {{period:UInt32}} AND usage_month < {{period:UInt32}}"
 )
-CHANGING = ("lines", "rerated_months")  # what may change a closed month: late lines; other fees and minimums
+# What may change a closed month: late lines, and re-rates, which change fees and minimums without any line.
+# Months before the account's first closed one were billed only where something late has come of them.
+CHANGING = {
+    "lines": "",
+    "rerated_months": """ AND (account, usage_month) IN (
+    SELECT account, period FROM closings
+    UNION ALL
+    SELECT account, late_from FROM invoice_lines WHERE late_from > 0 AND period < {period:UInt32})""",
+}
 BILLED = """
 SELECT account, if(kind = 'adjustment', late_from, period) AS month,
        if(kind = 'adjustment', of_kind, kind) AS line_kind, plan, plan_version,
@@ -197,8 +205,8 @@ def usage_of(
 def _read_late(store: Store, timeline: Timeline, scope: Scope, found: MonthFigures) -> None:
     """Closed months that something of this month changes: their lines up to now, and what was billed."""
     pairs: set[tuple[str, int]] = set()
-    for table in CHANGING:
-        late = LATE_MONTHS.format(table=table) + f" AND {scope.condition}"
+    for table, which in CHANGING.items():
+        late = LATE_MONTHS.format(table=table) + which + f" AND {scope.condition}"
         pairs |= {(account, month) for account, month in store.query(late, scope.parameters).rows}
     pairs |= _late_plans(store, timeline, scope)
     if not pairs:
