@@ -38,6 +38,7 @@ class RunOptions:
     """How a run paces itself."""
 
     checkpoint_s: float = 0.5
+    catching_up_s: float = 1.5  # so much later while records wait
     checkpoint_records: int = 100_000
     queue_bytes: int = 32 << 20
     clock_ahead_s: float = 300.0
@@ -215,14 +216,19 @@ class PartitionRun:
             records = self._take(max(0.0, due - time.monotonic()) if partition.since_checkpoint else None)
             if records is not None:
                 self._fold(partition, records)
-            many = partition.since_checkpoint >= self._options.checkpoint_records
-            if partition.since_checkpoint and (many or time.monotonic() >= due):
+            if partition.since_checkpoint and self._is_due(partition, time.monotonic() - due):
                 self._checkpoint(partition)
                 due = time.monotonic() + self._options.checkpoint_s
             elif not partition.since_checkpoint:
                 due = time.monotonic() + self._options.checkpoint_s
         if partition.since_checkpoint:
             self._checkpoint(partition)
+
+    def _is_due(self, partition: Partition, late_s: float) -> bool:
+        """Whether a checkpoint is; while records wait, later: what is written twice is then written once."""
+        if partition.since_checkpoint >= self._options.checkpoint_records:
+            return True
+        return late_s >= (self._options.catching_up_s if self._queue.batches else 0.0)
 
     def _fold(self, partition: Partition, records: list[Any]) -> None:
         """Fold a batch while no other partition of this process folds."""
