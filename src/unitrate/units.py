@@ -293,11 +293,13 @@ class Unit(HotUnit):
 
     def attribute(self, name: str) -> str | None:
         """An aggregated attribute as text."""
+        self.settle_attributes()
         found = self.attributes.get(name)
         return None if found is None else found[0]
 
     def attribute_texts(self) -> dict[str, str]:
         """Aggregated attributes as text."""
+        self.settle_attributes()
         return {name: value[0] for name, value in self.attributes.items()}
 
 

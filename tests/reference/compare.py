@@ -5,6 +5,7 @@ Owns the comparison, column by column; returns sentences, none if all agree.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from fractions import Fraction
 from typing import Any
@@ -80,11 +81,23 @@ def _unit(key: tuple[Any, ...], want: UnitFigures, unit: Unit, got: Row) -> list
         wanted |= {"plan": want.plan, "plan_version": want.plan_version}
     wanted |= {name: sum(e.usage.get(name, 0) for e in unit.requests) for name in USAGE}
     got = {**got, **usage_of(got)}
+    wanted["attributes"], got["attributes"] = _attributes(unit), _numbers(unit, json.loads(got["attributes"]))
     return [
         f"unit {key} {name}: reference {value!r}, engine {got[name]!r}"
         for name, value in wanted.items()
         if got[name] != value
     ]
+
+
+def _attributes(unit: Unit) -> dict[str, Any]:
+    """Its aggregated attributes."""
+    names = {name for event in unit.events for name in event.attributes}
+    return _numbers(unit, {name: value for name in names if (value := unit.attribute(name)) is not None})
+
+
+def _numbers(unit: Unit, texts: dict[str, str]) -> dict[str, Any]:
+    """What is a maximum or a sum as a number: 7.0 is 7."""
+    return {n: Fraction(t) if unit.meter.how.get(n) in ("max", "sum") else t for n, t in texts.items()}
 
 
 def _lines(figures: Figures, store: Store) -> list[str]:
