@@ -107,7 +107,7 @@ def with_payload(store: Store, entry: Entry) -> Entry:
 
 
 def append(store: Store, entries: Sequence[Entry]) -> None:
-    """Write rows, all or none; returns when they are durable. What is spooled comes first: a row promises it."""
+    """Write rows, all or none, durably. What is spooled comes first: a row promises it."""
     import pyarrow as pa
 
     for entry in entries:
