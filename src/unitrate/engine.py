@@ -28,7 +28,7 @@ from unitrate.prepare import Texts
 from unitrate.routing import Shapes
 from unitrate.rows import Checkpoint, Output, StateRow
 from unitrate.timeline import Timeline
-from unitrate.units import NEVER, OPEN
+from unitrate.units import NEVER, OPEN, Unit
 
 Act = Callable[[bytes], Callable[[int], None]]  # checks a control record's body, gives what it changes
 ENGINE_VERSION = 1  # newest version of the fold's rules that this code knows; a log may ask for a newer one
@@ -304,14 +304,8 @@ class Engine:
 
     def checkpoint(self) -> Checkpoint:
         """Rows since the last one and the touched state, encoded; nothing in it changes afterwards."""
-        state = self.facts.take(whole=self.due_generation)
         out = self.out
-        for unit in self.life.dirty:
-            unit.dirty = False
-            if unit.queued != -1:
-                out.units.append(self._unit_row(unit))
-        self.life.dirty.clear()
-        self.life.gone.clear()
+        state = self.facts.take(out.units, whole=self.due_generation)
         out.events = self.buffer.freeze()
         self.out = Output(out.events)
         self.books.out = self.out
@@ -331,9 +325,10 @@ class Engine:
 
     def live_rows(self) -> Iterator[tuple[Any, ...]]:
         """Rows of the units that live now, as a checkpoint would write them."""
-        return (self._unit_row(unit) for unit in self.life.live.values())
+        return (self.unit_row(unit) for unit in self.life.live.values())
 
-    def _unit_row(self, unit: Any) -> tuple[Any, ...]:
+    def unit_row(self, unit: Unit) -> tuple[Any, ...]:
+        """The unit as it stands, for the `units` table."""
         period = self.timeline.month(unit.account, unit.last_any) if unit.state == OPEN else unit.period
         return snapshot.unit_row(unit, self.partition, period)
 

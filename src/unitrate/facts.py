@@ -44,10 +44,13 @@ class Facts:
 
     # ------------------------------------------------------------ to rows
 
-    def take(self, *, whole: bool) -> list[StateRow]:
-        """Facts of what was touched since last time, ended ones with an empty body; or of all that lives."""
+    def take(self, unit_rows: list[tuple[Any, ...]], *, whole: bool) -> list[StateRow]:
+        """Facts of what was touched since last time, ended ones with an empty body; or of all that lives.
+
+        Rows of the units that were touched are added to `unit_rows`: a unit is looked at once.
+        """
         gone = list(self._gone())
-        units, changed = self._units(whole)
+        units, changed = self._units(unit_rows, whole)
         others = [*self._counters(whole), *self._accounts(whole), *self._originals(whole)]
         for row in (*changed, *others, *gone):
             which = (row.kind, row.entity)
@@ -61,10 +64,6 @@ class Facts:
 
     def forget(self) -> None:
         """Drop what was touched without a row of it: a replay writes no state."""
-        for unit in self._engine.life.dirty:
-            unit.dirty = False
-        self._engine.life.dirty.clear()
-        self._engine.life.gone.clear()
         self._ended.clear()
         self._clean()
 
@@ -78,13 +77,15 @@ class Facts:
                 originals.versions.pop(key, None)
                 yield StateRow("original", encode(key), version, b"")
 
-    def _units(self, whole: bool) -> tuple[list[StateRow], list[StateRow]]:
+    def _units(self, unit_rows: list[tuple[Any, ...]], whole: bool) -> tuple[list[StateRow], list[StateRow]]:
         """Rows of units, and those of them that differ from what was taken before."""
         life, ended = self._engine.life, self._ended
         rows, changed = [], []
         for unit in list(life.live.values()) if whole else life.dirty:
             if unit.queued == -1:
                 continue  # it is gone
+            if unit.dirty:
+                unit_rows.append(self._engine.unit_row(unit))
             row = ended.get(unit.unit_id)
             if row is None or unit.dirty or row.version != unit.version:
                 body = encode(snapshot.unit_body(unit))
@@ -119,7 +120,11 @@ class Facts:
                 yield StateRow("original", encode(key), versions[key], encode(entries[key]))
 
     def _clean(self) -> None:
-        engine, books = self._engine, self._engine.books
+        engine, books, life = self._engine, self._engine.books, self._engine.life
+        for unit in life.dirty:
+            unit.dirty = False
+        life.dirty.clear()
+        life.gone.clear()
         for counter in books.dirty_counters:
             counter.dirty = False
         for account in engine.dirty_accounts:

@@ -183,7 +183,7 @@ class Lifecycle:
     ) -> Unit | Stub | None:
         """D10, D12."""
         run = item.run
-        if meter.key is None:
+        if meter.key is None and run not in state.keys:  # else it was not absorbed (D53)
             absorbed = state.runs.get(run) or self._stub(account, state.run_head, run)
             if absorbed is not None:
                 return absorbed
