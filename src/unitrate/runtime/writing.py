@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from unitrate.runtime.embedded_log import Entry
     from unitrate.store import Store
 
-WAITING_JOBS = 1  # each holds a checkpoint's rows: more would cost memory and win nothing
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -51,14 +49,17 @@ class Writer:
 
     def __init__(self, store: Store) -> None:
         self._store = store.writer()
-        self._jobs: queue.Queue[Job | None] = queue.Queue(WAITING_JOBS)
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="unitrate-insert", daemon=True)
         self._thread.start()
 
     def put(self, job: Job) -> None:
-        """Hand a job over; waits while one is waiting. Raises what an earlier job raised."""
-        self._raise()
+        """Hand a job over when the one before is written. Raises what an earlier job raised.
+
+        So there are a checkpoint's rows in memory twice at most: those being written, and those being made.
+        """
+        self.flush()
         self._jobs.put(job)
 
     def flush(self) -> None:

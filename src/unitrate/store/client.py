@@ -7,6 +7,7 @@ an error, never write with asynchronous inserts or insert deduplication, and nev
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import re
 import time
@@ -40,6 +41,7 @@ WRITE_SETTINGS = {
 # too many parts, an insert of unknown status.
 _PASSING_CODES = frozenset({159, 202, 209, 210, 225, 236, 241, 242, 252, 319, 999})
 _ROWS_A_CHUNK = 32_768
+_LARGE_BYTES = 8 << 20  # of an insert: what it took would stay with an embedded engine for long
 _INSERT_TRIES = 6
 _FIRST_PAUSE_S = 0.1
 
@@ -130,6 +132,8 @@ class Store:
                         settings=self.write_settings,
                         fmt="ArrowStream",
                     )
+                if data.nbytes > _LARGE_BYTES:
+                    self.release_memory()
                 return
             except StoreUnavailable:
                 if attempt == _INSERT_TRIES - 1:
@@ -138,9 +142,16 @@ class Store:
                 pause_s *= 2
 
     def release_memory(self) -> None:
-        """Give memory that an embedded engine keeps for its next insert back to the system."""
-        if self.is_folder:
-            self.command("SYSTEM JEMALLOC PURGE")
+        """Give memory that an insert no longer needs back to the system: the engine's, Arrow's, Python's."""
+        import pyarrow as pa
+
+        if not self.is_folder:
+            return
+        self.command("SYSTEM JEMALLOC PURGE")
+        pa.default_memory_pool().release_unused()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+        if trim is not None:
+            trim(0)
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Rows, then state, then marker; see `store.checkpoint`."""
