@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.engine.builders import a_catalog, an_event, folded, lines, units
+from tests.engine.builders import a_catalog, an_event, folded, lines
 
 PAGES = {
     "name": "Pages",
@@ -31,24 +31,3 @@ def test_quantities_that_change_and_cost_nothing_have_revisions_too() -> None:
     found = [(line["revision"], line["quantity"], line["line_id"]) for line in lines(checkpoint)]
     assert [(revision, quantity // 10**12) for revision, quantity, _ in found] == [(1, 1), (2, 1), (3, 1)]
     assert len({line_id for *_, line_id in found}) == 3
-
-
-def test_attributes_that_come_again_count_at_their_latest_time() -> None:
-    """They lose against later ones at first, and win when they come once more; silence ends the unit."""
-
-    def at(minute: int, color: str) -> dict[str, object]:
-        time = f"2026-10-05T12:{minute:02d}:00Z"
-        return an_event(id=f"e{minute}{color}", time=time, data__attributes={"color": color})
-
-    given = [at(10, "blue"), at(5, "red"), at(6, "red"), at(20, "red")]
-    charge = {"name": "Runs", "meter": "review", "by": "color"}
-    prices = {"red": {"model": "unit", "rate": "2.00"}, "default": {"model": "unit", "rate": "1.00"}}
-    plans = {"basic": {"version": 1, "charges": [{**charge, "prices": prices}]}}
-    meter = {"unit": "run", "workflow": "review", "policy": [{"when": "timed_out", "charge": "full"}]}
-    catalog = a_catalog(plans=plans, meters={"review": meter})
-    engine, checkpoint = folded(given, catalog, batch=1, then_us=26 * 3600 * 10**6)
-    (unit,) = units(checkpoint)
-    (line,) = lines(checkpoint)
-    assert (unit["attributes"], line["price_value"]) == ('{"color":"red"}', "red")
-    assert line["amount"] == 2 * 10**12
-    assert engine.open_units == 0
