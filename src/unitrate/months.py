@@ -16,15 +16,17 @@ from unitrate.accounts import AccountState
 from unitrate.errors import InputError
 from unitrate.rating import Share
 from unitrate.rerating import Rerates
+from unitrate.rows import UNITS
 from unitrate.snapshot import PLAIN, is_live
 from unitrate.state import derived_id
 from unitrate.timeline import first_day, next_month
-from unitrate.units import FINAL, Booking, EndEvent, Pin, Unit, Verdict
+from unitrate.units import FINAL, NEVER, Booking, EndEvent, Pin, Unit, Verdict
 
 if TYPE_CHECKING:
     from unitrate.engine import Engine
 
 Change = Callable[[int], None]
+_UNIT_ID, _VERSION = (next(i for i, c in enumerate(UNITS) if c.name == n) for n in ("unit_id", "version"))
 
 
 class Close(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,17 +189,33 @@ class Months:
         def change(offset: int) -> None:
             self._record(order, offset)
             if unit is not None:
-                unit.waived = order.action == "waive"
-                engine.life.touch(unit, offset)
-                if unit.booked is not None:
-                    engine.books.book(unit, offset)
-                if unit.state == FINAL and not is_live(unit):
-                    engine.life.let_go(unit)
+                self._correct_live(unit, order.action, offset)
             else:
                 assert order.final is not None
                 self._correct_final(order, order.final, offset)
 
         return change
+
+    def _correct_live(self, unit: Unit, action: str, offset: int) -> None:
+        """Correct a unit that was live before the record, whose instant may have made it final."""
+        life = self._engine.life
+        unit.waived = action == "waive"
+        if unit.unit_id not in life.live:
+            rows = self._engine.out.units
+            rows[:] = [row for row in rows if not (row[_UNIT_ID] == unit.unit_id and row[_VERSION] == offset)]
+            self._engine.books.book(unit, offset)
+            if not is_live(unit):
+                life.append_final(unit)
+                return
+            life.gone.remove(unit)  # held again
+            life.live[unit.unit_id] = unit
+            unit.queued = NEVER
+            self._index(unit)
+        life.touch(unit, offset)
+        if unit.booked is not None:
+            self._engine.books.book(unit, offset)
+        if unit.state == FINAL and not is_live(unit):
+            life.let_go(unit)
 
     def _record(self, order: Correction, offset: int) -> None:
         engine = self._engine
