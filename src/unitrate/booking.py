@@ -57,6 +57,8 @@ class Books:
         pin, timeline = unit.pin, self.timeline
         plan = None if pin is None else timeline.plan(pin.plan, pin.plan_version, unit.account, pin.month)
         catalog = timeline.named(pin.catalog) if pin is not None else timeline.catalogs[0]
+        self.originals.take_up(unit)
+        self.originals.note(unit, bills=bool(shares))
         disposition, reason = ("not_billed", "waived") if unit.waived else ("billable", "restored")
         decision = Decision(
             disposition, reason, unit.booked.usage_month, catalog, plan, billable_pico, shares

@@ -67,6 +67,15 @@ class Originals:
             for original in self.entries.get(key, ())
         )
 
+    def take_up(self, unit: Unit) -> None:
+        """A unit that the fold had let go comes back: under which keys it is an original."""
+        keys = tuple(
+            (key, within)
+            for key, within in self._keys(unit, unit.attribute_texts())
+            if any(original[1] == unit.unit_id for original in self.entries.get(key, ()))
+        )
+        unit.original = (unit.ended, keys) if keys else None
+
     def note(self, unit: Unit, *, bills: bool) -> None:
         """Keep the unit among the originals exactly while it bills (D34)."""
         if not bills and unit.original is None:
