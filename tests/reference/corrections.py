@@ -13,12 +13,18 @@ from tests.reference.walk import Walk
 
 
 def correct(walk: Walk, record: Correct) -> Unit | None:
-    """Carry out a correction; the unit, or None if there is none that it may be made of."""
+    """Carry out a correction; the unit, or None if there is none that it may be made of.
+
+    What may be corrected, and as what, is asked before the record moves the log's time (on Kafka).
+    """
     may = _may_be_waived if record.action == "waive" else _may_be_restored
     units = [unit for unit in walk.units if may(walk, unit)]
     if not units:
         return None
     unit = units[record.choice % len(units)]
+    was_let_go = walk.let_go(unit)
+    if record.timestamp_us is not None:
+        walk.move(max(walk.clock, record.timestamp_us))
     former = unit.decision
     unit.waived = record.action == "waive"
     if former is None:  # it has not ended: what it bills is decided then
@@ -26,7 +32,7 @@ def correct(walk: Walk, record: Correct) -> Unit | None:
     if unit.waived:
         unit.waiver_took, unit.waiver_fraction = dict(unit.booked), former.fraction
         walk.decide(unit)
-    elif walk.let_go(unit) and unit.waiver_took:
+    elif was_let_go and unit.waiver_took:
         decision = replace(
             former,
             disposition="billable",

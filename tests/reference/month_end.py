@@ -70,6 +70,9 @@ class MonthEnd:
             if isinstance(record, EventRecord):
                 self._taken(record)
             return
+        if isinstance(record, Correct):
+            self.corrected[record.offset] = correct(self.walk, record)
+            return
         if self.kafka:
             assert record.timestamp_us is not None
             self.walk.move(max(self.walk.clock, record.timestamp_us))
@@ -77,10 +80,8 @@ class MonthEnd:
             self._close(record)
         elif isinstance(record, TopUp):
             self._top_up(record)
-        elif isinstance(record, Rerate):
-            self._rerate(record)
         else:
-            self.corrected[record.offset] = correct(self.walk, record)
+            self._rerate(record)
 
     def _taken(self, record: EventRecord) -> None:
         fate = self.fates[record.offset]
