@@ -18,8 +18,8 @@ Q4. A unit that is opened by an event with `retry_of` has condition `retry`, als
 Q5. A request that nobody had priced takes the cost of the first later catalog that prices it, at the first
     decision of its unit after that catalog's publication, whether the unit bills or not.
 Q6. A unit that is re-opened stays an original of duplicates, with its former end, until it is decided again.
-Q7. A run that joined several units is known through the last one; of those that were final by then, through any
-    that is not forgotten.
+Q7. A run that joined several units is known through the last one; of those that were final by then, through
+    any that is not forgotten.
 """
 
 from __future__ import annotations
