@@ -178,6 +178,12 @@ def linear(console: Console, events: int, open_runs: int) -> None:
     console.print(f"{events / 1e6:g} × the events took {walls[1] / walls[0]:.2f} × the time", highlight=False)
 
 
+def closing(console: Console, units: int) -> None:
+    """The close of a month of so many units, as benchmarks.closing has it."""
+    found = measure([sys.executable, "-m", "benchmarks.closing", "--units", str(units)])
+    console.print(found.output.rstrip(), highlight=False)
+
+
 def write(text: str) -> None:
     """Puts what was printed between the marks of the page."""
     day = time.strftime("%Y-%m-%d", time.gmtime())
@@ -192,6 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the main table")
     parser.add_argument("--open-runs", type=int, default=5_000, help="runs open at once")
+    parser.add_argument("--linear-open-runs", type=int, default=50_000, help="the same, of --linear")
     parser.add_argument("--repeat", type=int, default=2, help="rounds; the best counts")
     parser.add_argument("--only", default=",".join(ROWS), help=f"rows: {','.join(ROWS)}")
     parser.add_argument(
@@ -201,6 +208,7 @@ def main() -> None:
         "--replays", type=int, default=1_000_000, help="events that verify and simulate replay; 0: not"
     )
     parser.add_argument("--linear", type=int, default=0, help="compare one million events with so many")
+    parser.add_argument("--closing", type=int, default=0, help="close a month of so many units; 0: not")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args()
     console = Console(width=110, record=True)
@@ -215,7 +223,9 @@ def main() -> None:
     if options.units:
         answers(console, options.units)
     if options.linear:
-        linear(console, options.linear, options.open_runs)
+        linear(console, options.linear, options.linear_open_runs)
+    if options.closing:
+        closing(console, options.closing)
     shutil.rmtree(DATA / "store", ignore_errors=True)
     if options.write:
         write(console.export_text())
