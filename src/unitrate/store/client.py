@@ -11,13 +11,14 @@ import ctypes
 import logging
 import re
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from unitrate.errors import StoreError, StoreUnavailable
 from unitrate.store import migrations
 from unitrate.store.address import FolderAddress, ServerAddress, parse_address
+from unitrate.store.inserting import through_file, through_request
 from unitrate.store.lock import LOCK_NAME, FolderLock
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ WRITE_SETTINGS = {
 # Server errors that pass: timeout, too many queries, network, keeper, aborted, memory, read-only replica,
 # too many parts, an insert of unknown status.
 _PASSING_CODES = frozenset({159, 202, 209, 210, 225, 236, 241, 242, 252, 319, 999})
-_ROWS_A_CHUNK = 32_768
 _LARGE_BYTES = 8 << 20  # of an insert: what it took would stay with an embedded engine for long
 _INSERT_TRIES = 6
 _FIRST_PAUSE_S = 0.1
@@ -121,17 +121,12 @@ class Store:
         Where the answer does not come, the insert is done again: rows have derived keys, so twice is once.
         Raises StoreUnavailable when that does not help either.
         """
+        send = through_file if self.is_folder else through_request
         pause_s = _FIRST_PAUSE_S
         for attempt in range(_INSERT_TRIES):
             try:
                 with self._errors():
-                    self._client.raw_insert(
-                        f"`{self.database}`.`{table}`",
-                        column_names=data.schema.names,
-                        insert_block=_arrow_stream(data),
-                        settings=self.write_settings,
-                        fmt="ArrowStream",
-                    )
+                    send(self._client, f"`{self.database}`.`{table}`", data, self.write_settings)
                 if data.nbytes > _LARGE_BYTES:
                     self.release_memory()
                 return
@@ -285,39 +280,6 @@ def connect(address: FolderAddress | ServerAddress) -> Client:
             # Tables over all shards (`store.cluster`): a subquery over such a table means all of it.
             settings={"distributed_product_mode": "global"} if address.database.endswith("_all") else None,
         )
-
-
-class _Chunks:
-    """A file for Arrow to write to, from which chunks are taken: never more than one batch is in memory."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        return len(part)
-
-    def take(self) -> bytes:
-        taken, self._parts = b"".join(self._parts), []
-        return taken
-
-    def flush(self) -> None:
-        """Nothing is buffered elsewhere."""
-
-
-def _arrow_stream(data: pa.Table) -> Generator[bytes, None, None]:
-    """The table as an Arrow IPC stream, batch by batch."""
-    import pyarrow as pa
-
-    chunks = _Chunks()
-    with pa.ipc.new_stream(chunks, data.schema) as stream:
-        for batch in data.to_batches(max_chunksize=_ROWS_A_CHUNK):
-            stream.write_batch(batch)
-            yield chunks.take()
-    yield chunks.take()
 
 
 def _applied(client: Client, address: FolderAddress | ServerAddress, database: str) -> int | None:
