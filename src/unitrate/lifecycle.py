@@ -224,14 +224,14 @@ class Lifecycle:
         run was absorbed by another unit (D53). All runs and stubs are there before.
         """
         state, key = account.meter(unit.meter.name), unit.key
-        if unit.meter.each is not None:
+        if unit.meter.each is not None or unit.moved_on:
             return
         later = self._stub(account, state.head, key, by_run=False)
-        if later is not None and later.ordinal > unit.ordinal:
-            return
+        unit.moved_on = later is not None and later.ordinal > unit.ordinal
         if unit.meter.key is None and (key in state.runs or self._stub(account, state.run_head, key)):
-            return
-        state.keys[key] = unit
+            unit.moved_on = True
+        if not unit.moved_on:
+            state.keys[key] = unit
 
     # ------------------------------------------------------------ meeting a unit
 
@@ -319,6 +319,7 @@ class Lifecycle:
         self, account: AccountState, state: MeterState, item: Item, meter: Meter, key: str, ordinal: int
     ) -> Unit:
         unit = self._new(account, item, meter, key, ordinal)
+        self._move_on(state.keys.get(key), item.offset)
         state.keys[key] = unit
         if item.retry_of:
             unit.retry = True
@@ -384,6 +385,12 @@ class Lifecycle:
         self._add(unit, item)
         self.touch(unit, item.offset)
 
+    def _move_on(self, former: Unit | None, offset: int) -> None:
+        """The unit is no longer found by its key; recovery must know that, too."""
+        if former is not None and not former.moved_on:
+            former.moved_on = True
+            self.touch(former, offset)
+
     def _know(self, state: MeterState, unit: Unit, run: str, offset: int) -> None:
         """From here on the run is known through this unit."""
         former = state.runs.get(run)
@@ -393,7 +400,7 @@ class Lifecycle:
             del former.runs[run]
             self.touch(former, offset)
         if unit.meter.key is None:
-            state.keys.pop(run, None)  # D53: its own unit, if any, is no longer found by its key
+            self._move_on(state.keys.pop(run, None), offset)  # D53: its own unit is not found by its key
         state.runs[run] = unit
         unit.runs[run] = None
 

@@ -254,6 +254,8 @@ class Months:
         latest = state.keys.get(unit.key)
         if latest is None or latest.opened_offset < unit.opened_offset:
             self._engine.life.index_key(unit, account)
+        else:
+            unit.moved_on = True
 
     def _restored(self, order: Correction, final: FinalUnit) -> Unit:
         catalog = self._engine.timeline.named(final.catalog)

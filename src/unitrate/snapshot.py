@@ -88,6 +88,7 @@ PLAIN = (
     "background_requests", "attempts", "usage", "cost", "unpriced", "late_costs", "test", "internal",
     "retry", "escalated", "started_seen", "revision", "disposition", "reason", "size", "billable_pico",
     "revenue", "period", "catalog_id", "conditions", "waived",
+    "moved_on",
 )  # fmt: skip
 _plain = attrgetter(*PLAIN)
 

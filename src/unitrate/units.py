@@ -67,11 +67,10 @@ class Unit(HotUnit):
     __slots__ = (
         "account", "age_at", "attempts", "attributes", "awaited", "background_requests", "billable_pico",
         "booked", "catalog_id", "conditions", "disposition", "end", "end_since", "ended", "ended_by",
-        "escalated", "key", "late_costs", "meter_catalog", "opened_month", "opened_offset", "ordinal",
-        "original", "paid_order", "period", "pin", "queued", "reason", "retry", "retry_runs", "revenue",
-        "revision",
-        "runs", "seal_end", "sealed_at", "shares", "size", "started_seen", "unpriced", "verdicts", "waived",
-        "workflow", "workspace",
+        "escalated", "key", "late_costs", "meter_catalog", "moved_on", "opened_month", "opened_offset",
+        "ordinal", "original", "paid_order", "period", "pin", "queued", "reason", "retry", "retry_runs",
+        "revenue", "revision", "runs", "seal_end", "sealed_at", "shares", "size", "started_seen",
+        "unpriced", "verdicts", "waived", "workflow", "workspace",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +108,7 @@ class Unit(HotUnit):
         self.repeated = None
         self.repeated_time = self.repeated_order = self.paid_order = 0
         self.waived = False  # by an operator's correction
+        self.moved_on = False  # its key leads to a later unit, or its run to another one
         self.test = self.internal = self.retry = self.escalated = self.started_seen = False
         self.verdicts: list[Verdict] = []
         self.runs: dict[str, None] = {}  # runs known through it other than by its key

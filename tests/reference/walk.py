@@ -47,6 +47,7 @@ class Walk:
     taken: list[Event] = field(default_factory=list)  # accepted, and unit_final ones
     cost_only: list[CostOnly] = field(default_factory=list)
     runs: dict[tuple[str, str, str], list[Unit]] = field(default_factory=dict)  # units that a run joined
+    left: set[int] = field(default_factory=set)  # ids of units whose own run another one absorbed (D72)
     books: Books = field(default_factory=Books)
 
     # -- time -------------------------------------------------------------------------------------------
@@ -197,7 +198,9 @@ class Walk:
     def _latest(self, account: str, meter: str, key: str) -> Unit | None:
         found = [u for u in self.units if (u.account, u.meter.name, u.base_key) == (account, meter, key)]
         found = [u for u in found if u.meter.each is None]
-        return found[-1] if found and not self._forgotten(found[-1]) else None
+        if not found or id(found[-1]) in self.left:
+            return None
+        return None if self._forgotten(found[-1]) else found[-1]
 
     def _forgotten(self, unit: Unit) -> bool:
         """Whether a final unit's key and runs are past the horizon (ruling 16), by the UTC day of its end."""
@@ -275,6 +278,9 @@ class Walk:
             where = event.account, meter.name, event.run
             former = [u for u in self.runs.get(where, []) if u is not unit and self.let_go(u)]
             self.runs[where] = [*former, unit]
+        if new_retry and meter.key is None and event.run != unit.base_key:  # its own unit is left, for good
+            left = (event.account, meter.name, event.run)
+            self.left.update(id(u) for u in self.units if (u.account, u.meter.name, u.base_key) == left)
         if unit.has_effect(event):
             unit.verdicts.append(event)
         if event.type == "work.escalated" and (unit.sealed_at is None or unit.inside(meter.settle, event)):
