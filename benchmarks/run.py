@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--closing", type=int, default=0, help="close a month of so many units; 0: not")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args()
-    console = Console(width=110, record=True)
+    console = Console(width=124, record=True)
     names = [name for name in options.only.split(",") if name]
     if unknown := set(names) - set(ROWS):
         parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
