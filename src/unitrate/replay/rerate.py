@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 KIND = "rerate"
 WRITTEN = "SELECT who, why FROM rerates FINAL WHERE number = {number:Int64} LIMIT 1"
+BILLED = """SELECT account, period FROM closings
+UNION DISTINCT SELECT account, late_from FROM invoice_lines WHERE late_from > 0"""
 PARTITIONS = "SELECT DISTINCT partition FROM checkpoints ORDER BY partition"
 AccountMonth = tuple[str, int]
 
@@ -170,9 +172,11 @@ def _effect(store: Store, catalogs: Timeline, content: Mapping[str, Any]) -> Eff
             lines.setdefault((row[_LINE["account"]], row[_LINE["usage_month"]]), []).append(_part(row))
     usage = usage_of(store, {name for name, _ in bill_months}, {month for _, month in bill_months})
     changes, beside_usage = [], _beside_usage(catalogs, compiled)
+    billed = {(account, month) for account, month in store.query(BILLED).rows}
     for (account, month), bill_month in sorted(bill_months.items()):
         parts, more = usage.get((account, month), []), lines.get((account, month), [])
-        if not more and not beside_usage:
+        is_due = beside_usage and (bill_month == month or (account, month) in billed)  # D68
+        if not more and not is_due:
             continue
         before = draft(catalogs, account, month, parts).total_minor
         after = draft(corrected, account, month, [*parts, *more]).total_minor
