@@ -20,7 +20,8 @@ static uint64_t hash_of(Slice key)
         hash ^= hash >> 29;
     }
     word = 0;
-    memcpy(&word, key.text + at, key.size - at);
+    if (key.size > at)
+        memcpy(&word, key.text + at, key.size - at);
     hash = (hash ^ word) * 0x94D049BB133111EBu;
     return hash ^ hash >> 32;
 }
@@ -105,7 +106,7 @@ static bool is_key(const CacheSlot *slot, const Wanted *wanted)
 {
     const Known *known = slot->known;
     return slot->hash == wanted->hash && known->size == wanted->bytes.size
-           && memcmp((const char *)known + known->key_at, wanted->bytes.text, known->size) == 0;
+           && (known->size == 0 || memcmp((const char *)known + known->key_at, wanted->bytes.text, known->size) == 0);
 }
 
 /* Found ones move to the front of their set, so that the back is what goes when there is no room. */
