@@ -51,7 +51,7 @@ def test_who_stops_early_stops_the_reader_too() -> None:
 
     ranges = read_ahead(source := endless())
     next(ranges)
-    ranges.close()  # type: ignore[attr-defined]  # it is a generator
+    ranges.close()
     assert threads() == []
     source.close()  # type: ignore[attr-defined]
     assert closed == [True]

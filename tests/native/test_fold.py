@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.native.mutations import an_event, encoded, some_raw
-from unitrate import fold, ledger, path, prepare
+from unitrate import fold, hot, ledger, path, prepare
 from unitrate.catalog.publication import publication
 from unitrate.catalog.source import load
 from unitrate.engine import Batch, Engine
@@ -132,3 +135,21 @@ def test_most_requests_join_natively(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "join", counted)
     folded(traffic(6000), 200, None)
     assert sum(joined) > 4000
+
+
+def fingerprint() -> str:
+    """Of all that an engine makes of some traffic, with whatever parts this process has."""
+    found = [folded(traffic(1500), 200, None), folded(unusual(4, 600), 50, None)]
+    return sha256(repr(found).encode()).hexdigest()
+
+
+def test_a_process_without_any_native_part_makes_the_same() -> None:
+    """Units, keys, recent identities and columns are plain there, too: as where nothing was compiled."""
+    code = "from tests.native import test_fold as t; print(t.hot.HotUnit.__name__, t.fingerprint())"
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "UNITRATE_PLAIN": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert hot.HotUnit.__name__ == "HotUnit"
+    assert other.stdout.split() == ["PlainUnit", fingerprint()]

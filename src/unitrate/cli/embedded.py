@@ -50,17 +50,20 @@ def check(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """`unitrate run`."""
-    gc.disable()  # the process ends with the run; looking for cycles among all that it made takes a second
     if not arguments.catalog and not arguments.events:
         raise InputError("nothing to do: give --catalog CATALOG, or EVENTS; see unitrate run --help")
     versions = source.load(arguments.catalog) if arguments.catalog else []
     store = open_store(_folder(arguments, "run"), create=True, command="unitrate run")
+    collects = gc.isenabled()
+    gc.disable()  # until all that the run made is gone: to look for cycles among it would take a second
     try:
         with progress_bar("reading") as progress:
             summary = embedded.run(store, versions, arguments.events, progress)
         money, period = currency(store), _latest_month(store)
     finally:
         store.close()
+        if collects:
+            gc.enable()
     figures = _figures(summary, money)
     if arguments.format == "json":
         output.print_json(figures)

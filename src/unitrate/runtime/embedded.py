@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,12 @@ def run(
         reading = Reading(inputs)
         total = _total_bytes(inputs)
         ranges = reading.ranges()
-        for part in ranges if total is None else read_ahead(ranges):  # nobody can be stopped who reads a pipe
-            session.read(part)
-            report("", reading.read_bytes(), total, session.events)
+        if total is not None:  # who reads a pipe cannot be stopped
+            ranges = read_ahead(ranges)
+        with closing(ranges):
+            for part in ranges:
+                session.read(part)
+                report("", reading.read_bytes(), total, session.events)
         counts = {name: count - before[name] for name, count in session.engine.counts.items()}
     if reading.broken():
         raise InputError(f"{reading.broken()[0]}; what came before that is in the store. Give the whole file")

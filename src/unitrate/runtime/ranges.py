@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +118,7 @@ class Reading:
         ]
         self._timed = timed
 
-    def ranges(self) -> Iterator[Range]:
+    def ranges(self) -> Generator[Range, None, None]:
         """Ranges in log order; each is whole when it is given out."""
         heap = self._heads()
         try:

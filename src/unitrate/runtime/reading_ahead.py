@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _Reader(threading.Thread):
         return False
 
 
-def read_ahead(ranges: Iterator[Range]) -> Iterator[Range]:
+def read_ahead(ranges: Iterator[Range]) -> Generator[Range, None, None]:
     """The ranges, each read while the one before it is folded. Raises what reading raises, in its place."""
     reader = _Reader(ranges)
     reader.start()
