@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,27 @@ def test_the_command_is_used_right_or_says_how(
 ) -> None:
     assert main(["rerate", "right.yaml", "--store", str(tmp_path), *options]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_months_that_no_close_and_no_invoice_knows_are_neither_listed_nor_adjusted(tmp_path: Path) -> None:
+    """A customer who is entered late, with a plan that began before the first month that closed for it."""
+    alone = CATALOG.replace(next(line for line in CATALOG.splitlines() if line.startswith("  late:")), "")
+    books = Books(tmp_path, alone)
+    books.run(a_document("d1", "2025-10-05"), a_document("l1", "2025-11-08", account="late"))
+    books.tick("2025-12-02T00:00:00Z")
+    books.close(202511)
+    books.publish(
+        CATALOG.replace("catalog: 2025-10", "catalog: 2025-12").replace("e: 2025-10-01T", "e: 2025-12-03T")
+    )
+    before = books.invoice(202512, "late")
+    right = alone.replace("amount: 50.00, when: monthly", "amount: 55.00, when: monthly")
+    found = [
+        (c.period, c.after_minor - c.before_minor)
+        for c in rerated(books, right).changes
+        if c.account == "late"
+    ]
+    assert found == [(202511, 500), (202512, 500)]
+    after = books.invoice(202512, "late")
+    assert (
+        Decimal(after["total"]) - Decimal(before["total"]) == Decimal(sum(cents for _, cents in found)) / 100
+    )
